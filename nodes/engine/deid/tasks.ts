@@ -1,0 +1,3 @@
+import type { Task } from '../workers/tasks';
+
+export const deidTasks = {} satisfies Record<string, Task<never, unknown>>;

@@ -1,0 +1,27 @@
+/** What the pack needs to know of a DICOM file before it does anything with it. */
+import type { ErrorCode } from '../errors';
+
+/** Facts of one instance, as written in the file (trailing NUL and space removed). */
+export interface DicomIdentity {
+  readonly sopClassUID: string;
+  readonly sopInstanceUID: string;
+  readonly studyInstanceUID: string;
+  readonly seriesInstanceUID: string;
+  readonly modality: string;
+  readonly transferSyntaxUID: string;
+  /** Trimmed (0010,0020) and (0010,0021); identifying. */
+  readonly patientId: string;
+  readonly issuerOfPatientId: string;
+  /** Offset in bytes of the first element of the data set, after preamble and File Meta Information; 0 where there are none. */
+  readonly dataSetOffset: number;
+  /** Whether the file is a Part 10 file with preamble, prefix and File Meta Information as PS3.10, 7.1 wants them. */
+  readonly part10: boolean;
+}
+
+export type Identification =
+  | { readonly kind: 'instance'; readonly identity: DicomIdentity }
+  /** A DICOMDIR: its Referenced File IDs (0004,1500), each as its components. */
+  | { readonly kind: 'index'; readonly references: ReadonlyArray<readonly string[]> }
+  | { readonly kind: 'not-dicom' }
+  /** It is DICOM, but cannot be read; `offset` in bytes where reading ended. */
+  | { readonly kind: 'unreadable'; readonly code: Extract<ErrorCode, 'DICOM_UNREADABLE' | 'DICOM_INCOMPLETE'>; readonly offset: number };

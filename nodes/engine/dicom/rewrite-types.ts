@@ -1,0 +1,83 @@
+/**
+ * The contract between the element engine (which knows bytes) and the de-identification rules (which know the standard):
+ * the engine walks a data set and asks for each element what is to be done; the rules answer; what is kept is copied
+ * byte for byte.
+ */
+
+/** Group in the upper 16 bits, element in the lower: 0x00100020. Always unsigned. */
+export type Tag = number;
+
+export interface ElementView {
+  readonly tag: Tag;
+  /**
+   * The Value Representation that counts: as written; from the data dictionary where the syntax is implicit, or where it is
+   * written as UN and the tag is known; `UN` where nobody knows.
+   */
+  readonly vr: string;
+  /** Bytes of the value; undefined for an undefined length. */
+  readonly length: number | undefined;
+  /** Tags of the sequences around it, outermost first; empty at the top level. */
+  readonly path: readonly Tag[];
+  /** Which item of the innermost sequence, from 0; undefined at the top level. */
+  readonly item: number | undefined;
+  /** The private creator that owns this element in the same data set or item; undefined for standard elements and where there is none. */
+  readonly privateCreator: string | undefined;
+  /** The raw value in Little Endian whatever the file's byte order. Throws for sequences and for values above 1 MiB. */
+  value(): Buffer;
+  /** The value as text by `latin1`, trailing NUL and spaces removed; for ASCII VRs (UI, CS, DA, TM, DT, IS, DS, AS). */
+  ascii(): string;
+}
+
+export type Action =
+  | { readonly kind: 'keep' }
+  | { readonly kind: 'remove' }
+  | { readonly kind: 'empty' }
+  /** `value` as it stands in the file, Little Endian, not padded; the engine pads by VR. The VR stays, but UN and implicit take `vr`. */
+  | { readonly kind: 'replace'; readonly value: Buffer; readonly vr?: string }
+  /** Sequences: ask for each element inside. A sequence not answered so is kept, removed, emptied or replaced whole. */
+  | { readonly kind: 'recurse' }
+  /** Sequences: one item with these elements, in ascending order of tags. */
+  | { readonly kind: 'items'; readonly items: ReadonlyArray<readonly NewElement[]> };
+
+export interface NewElement {
+  readonly tag: Tag;
+  readonly vr: string;
+  readonly value: Buffer | ReadonlyArray<readonly NewElement[]>;
+}
+
+export interface Rules {
+  /**
+   * Called once before anything is written, with the top-level elements that the rules asked for in `wanted` (absent ones
+   * are missing from the map), so that UIDs, patient and risk are known before the first byte. May refuse the file.
+   */
+  readonly wanted: readonly Tag[];
+  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string }): Refusal | undefined;
+  /** Called for each element in order, at every depth that was recursed into. */
+  element(view: ElementView): Action;
+  /** Top-level elements to write, in ascending order; they replace what is there under the same tag. Called after `begin`. */
+  additions(): readonly NewElement[];
+  /** File Meta Information of the result, without group length, version, SOP Class, SOP Instance and transfer syntax, which the engine writes. */
+  fileMeta(): readonly NewElement[];
+}
+
+export interface Refusal {
+  readonly code: import('../errors').ErrorCode;
+  readonly detail?: string;
+}
+
+export type RewriteResult =
+  | {
+      readonly kind: 'written';
+      readonly bytes: number;
+      /** SHA-256 of the whole new file. */
+      readonly sha256: string;
+      readonly sopClassUID: string;
+      readonly sopInstanceUID: string;
+      readonly studyInstanceUID: string;
+      readonly seriesInstanceUID: string;
+      readonly modality: string;
+      readonly transferSyntaxUID: string;
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** Nothing is left on disk. `offset` in the original. */
+  | { readonly kind: 'unreadable'; readonly offset: number; readonly detail: string };

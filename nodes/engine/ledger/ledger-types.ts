@@ -1,0 +1,336 @@
+/**
+ * The ledger's contract: what sources, stages, out nodes and `finish` may ask of it. The ledger is the only place where
+ * the truth about a job is kept; everything here is asynchronous but presence (`enter`, `leave`), which must never be
+ * late.
+ */
+import type { ErrorCode, ExdicomError, Stage } from '../errors';
+import type {
+  DeliveryState, DicomFile, EntryKind, Extracted, JobId, JobToken, Outcome, OwnPath, Sha256, SourceKey, VerificationLevel,
+} from '../model';
+
+// ------------------------------------------------------------------------------------------------ jobs
+
+export type JobKind = 'archive' | 'folder' | 'file' | 'received' | 'message';
+
+/**
+ * `receiving`: its bytes are on their way in. `open`: in the flow, or due to be sent again. `parked`: waits for `nextAt`
+ * or for its destination. `needs-password`, `closing` (outcome decided, steps under way), `closed`.
+ */
+export type JobState = 'receiving' | 'open' | 'parked' | 'needs-password' | 'closing' | 'closed';
+
+export interface Job {
+  readonly id: JobId;
+  readonly name: string;
+  readonly sourceKey: SourceKey;
+  readonly kind: JobKind;
+  readonly state: JobState;
+  readonly outcome?: Outcome;
+  readonly attempt: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly nextAt?: number;
+  readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
+  /** Default Issuer of Patient ID of the source; separates two hospitals that share a PatientID. */
+  readonly issuer?: string;
+  /** Over the spooled items, in order; identifies the content. */
+  readonly digest?: Sha256;
+  readonly bytes: number;
+  readonly topic?: string;
+  readonly duplicateOf?: JobId;
+}
+
+/** A file of the job's source, copied into the work folder. `name` is the foreign name: for reports and volume order, never for a path. */
+export interface SpooledItem {
+  readonly n: number;
+  readonly path: OwnPath;
+  readonly bytes: number;
+  readonly name: string;
+}
+
+// ------------------------------------------------------------------------------------------------ sources
+
+/** What is taken in: foreign files (read, never written) or a Buffer. */
+export type IntakeItem =
+  | { readonly path: string; readonly name: string; readonly bytes: number; readonly mtimeMs: number }
+  | { readonly content: Uint8Array; readonly name: string };
+
+export interface Intake {
+  readonly sourceKey: SourceKey;
+  readonly kind: JobKind;
+  /** Prefix of the job's neutral name, by default the source's node type: `folder-in`. */
+  readonly prefix: string;
+  readonly items: readonly IntakeItem[];
+  readonly issuer?: string;
+  readonly topic?: string;
+  /** What the source needs to find its original again when the job closes. Plain JSON; nulled with the job. */
+  readonly origin?: unknown;
+}
+
+export type Taken =
+  | { readonly kind: 'job'; readonly token: JobToken; readonly path: OwnPath }
+  | { readonly kind: 'duplicate'; readonly job: Job; readonly of: JobId }
+  | { readonly kind: 'refused'; readonly reason: 'slots' | 'parked' | 'space' | 'closed' };
+
+/** What a source is told to do with its original when a job closes. */
+export type Disposition = 'done' | 'failed' | 'put-back';
+
+/** A source node's hand in the ledger. Any source with a job's source key adopts it. */
+export interface JobSource {
+  readonly sourceKey: SourceKey;
+  /** Send this job's token (again). `path`: the spooled file, or the folder of several. Must not throw. */
+  send(token: JobToken, path: OwnPath, topic: string | undefined): void;
+  /** A closing step: move, mark or leave the original. Idempotent: it may run again after a crash. */
+  dispose(job: Job, origin: unknown, disposition: Disposition): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ extraction
+
+/** An entry as `extract` found it, before the ledger has numbered and judged it. */
+export interface FoundEntry {
+  readonly kind: Extract<EntryKind, 'instance' | 'index' | 'not-dicom' | 'unreadable'>;
+  readonly code?: ErrorCode;
+  /** The raw entry name, decoded as well as can be; identifies, so it is nulled when the job closes. */
+  readonly name: string;
+  readonly bytes: number;
+  /** For instances only. */
+  readonly file?: FoundInstance;
+}
+
+export interface FoundInstance extends Omit<DicomFile, 'instance' | 'path'> {
+  readonly path: OwnPath;
+  readonly sha256: Sha256;
+  /** SHA-256 over the data set alone (what follows the File Meta Information): equal means duplicate. */
+  readonly dataSetSha256: Sha256;
+  /** Opaque label, equal for instances of the same patient within this job. */
+  readonly patient: string;
+}
+
+export interface Extraction {
+  readonly summary: Extracted;
+  readonly files: readonly DicomFile[];
+  /** By instance number: its patient label and study, for splitting messages. */
+  readonly groups: ReadonlyArray<{ readonly instance: number; readonly patient: string }>;
+}
+
+// ------------------------------------------------------------------------------------------------ preparing
+
+export interface PreparedFile {
+  readonly instance: number;
+  /** Path of the file this was made from; the next stage's input. */
+  readonly from: OwnPath;
+  readonly path: OwnPath;
+  readonly sha256: Sha256;
+  readonly bytes: number;
+  readonly file: DicomFile;
+}
+
+export interface Quarantined {
+  readonly instance: number;
+  readonly code: ErrorCode;
+  /** The file to set aside; moved into the quarantine folder by the ledger. */
+  readonly path: OwnPath;
+  /** Offset in the file where reading ended, tag, or the like; no values. */
+  readonly detail?: string;
+}
+
+export interface Preparation {
+  /** `anonymize` or `transcode`. */
+  readonly stage: 'anonymize' | 'transcode';
+  /** Digest of the settings that change output bytes (profile fingerprint, engine version). */
+  readonly settings: string;
+  /** Name of the profile where the result is de-identified; absent where the stage does not de-identify. */
+  readonly profile?: string;
+  readonly files: readonly PreparedFile[];
+  readonly quarantined: readonly Quarantined[];
+}
+
+export interface Prepared {
+  readonly files: readonly PreparedFile[];
+  readonly quarantined: ReadonlyArray<{ readonly instance: number; readonly code: ErrorCode }>;
+}
+
+// ------------------------------------------------------------------------------------------------ delivering
+
+export interface DestinationInfo {
+  /** What makes it the same destination after any redeploy: `dicom:AET@host:port`, `folder:/path`, `orthanc:https://…`. */
+  readonly address: string;
+  /** Key in `msg.delivered` and in receipts: the node's name, or the address. */
+  readonly label: string;
+  readonly identifiedAllowed: boolean;
+}
+
+export interface PlannedDelivery {
+  /** Always numbered: files that a flow added are given a number here. */
+  readonly file: DicomFile & { readonly instance: number };
+  readonly sha256: Sha256;
+  readonly state: DeliveryState;
+  readonly level?: VerificationLevel;
+  readonly code?: ErrorCode;
+  readonly warned: boolean;
+}
+
+export interface DeliveryResult {
+  readonly instance: number;
+  readonly state: DeliveryState;
+  readonly level?: VerificationLevel;
+  readonly code?: ErrorCode;
+  /** DIMSE or HTTP status as text, `0xB000`. */
+  readonly status?: string;
+  readonly warned?: boolean;
+}
+
+// ------------------------------------------------------------------------------------------------ finishing
+
+export interface FinishRule {
+  /** Labels or addresses that must have every instance; empty: every destination begun. */
+  readonly required: readonly string[];
+  readonly allowLeftOut: boolean;
+}
+
+export interface Receipt {
+  readonly receipt: 1;
+  readonly job: { readonly id: JobId; readonly name: string; readonly kind: JobKind; readonly outcome: Outcome; readonly attempts: number; readonly duplicateOf?: JobId };
+  readonly source: { readonly key: SourceKey; readonly sha256?: Sha256; readonly bytes: number };
+  readonly profile?: { readonly name: string; readonly settings: string };
+  readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };
+  readonly destinations: ReadonlyArray<{
+    readonly label: string; readonly address: string; readonly instances: number; readonly verified: number; readonly quarantined: number;
+    readonly failed: number; readonly pending: number; readonly leftOut: number; readonly warned: number; readonly levels: Readonly<Record<string, number>>;
+  }>;
+  readonly quarantined: ReadonlyArray<{ readonly instance: number; readonly code: ErrorCode }>;
+  readonly failed: ReadonlyArray<{ readonly instance: number; readonly destination: string; readonly code: ErrorCode; readonly status?: string }>;
+  readonly instances: ReadonlyArray<{ readonly instance: number; readonly sopInstanceUID: string; readonly sha256: Sha256 }>;
+  readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
+  readonly steps: ReadonlyArray<{ readonly step: string; readonly at: string; readonly code?: ErrorCode }>;
+  readonly openedAt: string;
+  readonly closedAt: string;
+  readonly balanced: boolean;
+}
+
+/** Handed a job's receipt once, when the job has closed; by a `finish` node that a message of the job has visited. */
+export type Finisher = (receipt: Receipt, token: JobToken) => void;
+
+// ------------------------------------------------------------------------------------------------ the ledger
+
+export interface Visit {
+  readonly job: Job['id'];
+  /** The message has ended here: done, or failed and told. */
+  leave(): void;
+  /** The node closes with the message inside: the source will send the job again. */
+  interrupt(): void;
+}
+
+export type Failure =
+  | { readonly kind: 'parked'; readonly until: number }
+  | { readonly kind: 'needs-password' }
+  | { readonly kind: 'terminal' };
+
+export interface RetryPolicy {
+  /** Milliseconds. */
+  readonly delay: number;
+  readonly factor: number;
+  readonly cap: number;
+  /** 0 to 1: the share of a delay that is left to chance. */
+  readonly jitter: number;
+  /** Milliseconds since the first failure in a row. */
+  readonly maximumAge: number;
+}
+
+export interface LedgerSettings {
+  readonly directory: string;
+  readonly slots: number;
+  readonly maxParked: number;
+  /** Bytes that stay free on the disk of the work folder. */
+  readonly reserve: number;
+  /** Milliseconds. */
+  readonly quiet: number;
+  readonly policy: RetryPolicy;
+  /** Days that closed jobs, their receipts and `done/` are kept. */
+  readonly retention: number;
+  /** Days that quarantined files are kept; 0: until a person removes them. */
+  readonly quarantineRetention: number;
+}
+
+export interface LedgerFolders {
+  readonly root: string;
+  readonly work: string;
+  readonly quarantine: string;
+  readonly done: string;
+  readonly failed: string;
+}
+
+export interface LedgerStatus {
+  readonly state: 'opening' | 'ready' | 'paused' | 'failed' | 'closed';
+  readonly open: number;
+  readonly parked: number;
+  readonly quarantined: number;
+  readonly reason?: string;
+}
+
+export interface Ledger {
+  /** Id that tokens carry. */
+  readonly id: string;
+  readonly folders: LedgerFolders;
+  readonly settings: LedgerSettings;
+
+  open(): Promise<void>;
+  /** Interrupts nothing by itself: stages do that in their own close. Resolves within 3 s. */
+  close(): Promise<void>;
+  status(): LedgerStatus;
+  onStatus(listener: (status: LedgerStatus) => void): Disposable;
+
+  // sources
+  /** From now on this source owns every job with its key; nothing is sent before `started()`. */
+  attachSource(source: JobSource): Disposable;
+  /** Node-RED's `flows:started`: interrupted and forgotten jobs are sent again, in order of age. */
+  started(): void;
+  /** Whether `take` would be refused, without asking the disk twice in a second. */
+  room(): Promise<'free' | 'slots' | 'parked' | 'space' | 'closed'>;
+  /** Copies, digests, judges and numbers; resolves when the job is on disk. The caller sends the token. */
+  take(intake: Intake, signal: AbortSignal): Promise<Taken>;
+  /** Receiving over time (a DICOM association): open a job, add files that lie in its folder already, complete it. */
+  receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }>;
+  addReceived(job: JobId, item: { readonly path: OwnPath; readonly name: string; readonly bytes: number; readonly sha256: Sha256 }): Promise<void>;
+  completeReceived(job: JobId): Promise<Taken>;
+  /** Jobs of this source that are still receiving, for after a restart. */
+  receiving(sourceKey: SourceKey): Promise<ReadonlyArray<{ readonly token: JobToken; readonly folder: OwnPath; readonly study: string; readonly updatedAt: number }>>;
+
+  // stages
+  enter(token: JobToken, node: string): Visit;
+  job(id: JobId): Promise<Job>;
+  spool(id: JobId): Promise<readonly SpooledItem[]>;
+  /** A folder of the job's own for a stage, made 0700. */
+  stageFolder(id: JobId, stage: string): Promise<OwnPath>;
+  /** Decides, by the error table and the policy, what becomes of a job whose stage failed. Records it. */
+  fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure>;
+  /** Crash counting: call before work that could kill the process, `progressed` after any piece of it. */
+  attempting(id: JobId, stage: Stage): Promise<void>;
+  progressed(id: JobId, stage: Stage): Promise<void>;
+
+  extraction(id: JobId, settings: string): Promise<Extraction | undefined>;
+  recordExtraction(id: JobId, settings: string, entries: readonly FoundEntry[]): Promise<Extraction>;
+
+  /** Throws PROFILE_CHANGED when the job's first instance was prepared otherwise. */
+  pinProfile(id: JobId, profile: { readonly name: string; readonly fingerprint: string }): Promise<void>;
+  prepared(id: JobId, stage: Preparation['stage'], settings: string, files: readonly DicomFile[]): Promise<Prepared>;
+  recordPreparation(id: JobId, preparation: Preparation): Promise<void>;
+  /** Remember a fingerprint under a name; throws KEY_CHANGED when another was remembered before. */
+  rememberKey(name: string, fingerprint: string): Promise<void>;
+  knowsKey(name: string): Promise<boolean>;
+  /** What flows on this ledger do now; a completed job with another configuration is no duplicate. */
+  configure(node: string, configuration: string): Disposable;
+
+  // out nodes
+  planDeliveries(id: JobId, destination: DestinationInfo, files: readonly DicomFile[]): Promise<readonly PlannedDelivery[]>;
+  recordDeliveries(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void>;
+  /** The destination answers again: jobs parked for it are due now, in order. */
+  destinationUp(address: string): void;
+
+  // finish
+  attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable;
+  /** A message of the job has come to this finish node; closes the job if it is complete. */
+  finish(token: JobToken, node: string): Promise<{ readonly closed: boolean; readonly waitingFor?: string }>;
+  receipt(id: JobId): Promise<Receipt | undefined>;
+  jobs(filter?: { readonly state?: JobState; readonly sourceKey?: SourceKey }): Promise<readonly Job[]>;
+}
