@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
-import Piscina from 'piscina';
+import { Piscina } from 'piscina';
 import { ExdicomError } from '../errors';
 import type { TaskInput, TaskName, TaskOutput } from './tasks';
 import type { Request, Response } from './worker';

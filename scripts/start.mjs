@@ -1,0 +1,65 @@
+// Starts Node-RED with the pack and an example flow, a sample study in its inbox. Everything it writes lies in EXDICOM_DATA
+// (default ./data). What can be set by environment variables is listed in the README.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { writeSampleStudy } from './sample-study.mjs';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const require = createRequire(import.meta.url);
+
+execFileSync(process.execPath, [join(root, 'scripts', 'build.mjs'), '--quick'], { stdio: 'inherit' });
+
+const data = resolve(process.env.EXDICOM_DATA || join(root, 'data'));
+process.env.EXDICOM_DATA = data;
+const userDir = join(data, 'node-red');
+const inbox = join(data, 'inbox');
+const fresh = !existsSync(userDir);
+await mkdir(userDir, { recursive: true });
+await mkdir(inbox, { recursive: true });
+if (fresh) await writeSampleStudy(join(inbox, 'sample-study.zip'));
+
+const number = process.env.EXDICOM_FLOW || '01';
+const examples = join(root, 'examples', 'flows');
+const example = (await readdir(examples)).find((name) => name.startsWith(`${number} `));
+if (example === undefined) throw new Error(`EXDICOM_FLOW=${number}: examples/flows has no such flow`);
+const flowFile = join(userDir, `flows-${number}.json`);
+if (!existsSync(flowFile)) await copyFile(join(examples, example), flowFile);
+
+const port = Number(process.env.PORT || 1880);
+const host = process.env.HOST || '127.0.0.1';
+const express = require('express');
+const RED = require('node-red');
+const app = express();
+const server = createServer(app);
+RED.init(server, {
+  userDir,
+  flowFile,
+  nodesDir: [root],
+  uiPort: port,
+  uiHost: host,
+  httpAdminRoot: '/',
+  httpNodeRoot: '/',
+  credentialSecret: process.env.EXDICOM_CREDENTIAL_SECRET || undefined,
+  editorTheme: { tours: false },
+  telemetry: { enabled: false, updateNotification: false },
+  logging: { console: { level: 'info', metrics: false, audit: false } },
+});
+app.use('/', RED.httpAdmin);
+app.use('/', RED.httpNode);
+
+let stopping;
+const stop = () => {
+  stopping ??= RED.stop().finally(() => { server.close(); process.exit(0); });
+};
+process.on('SIGINT', stop);
+process.on('SIGTERM', stop);
+
+server.listen(port, host, async () => {
+  await RED.start();
+  console.log(`\n  ${example.replace(/\.json$/, '')}\n  editor    http://${host}:${server.address().port}/\n  inbox     ${inbox}\n  received  ${join(data, 'received')}\n`);
+});
