@@ -57,13 +57,13 @@ export interface Orthanc extends AsyncDisposable {
 
 /** A port that is free now on 127.0.0.1. */
 export async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer().once('error', reject);
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => { resolve(typeof address === 'object' && address !== null ? address.port : 0); });
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => { resolve(typeof address === 'object' && address !== null ? address.port : 0); });
+    });
   });
-  return promise;
 }
 
 /** Starts Orthanc and waits until it answers. The caller stops it; a test process that ends takes it along. */
