@@ -26,8 +26,8 @@ function element(group, number, vr, value) {
 const us = (value) => { const b = Buffer.alloc(2); b.writeUInt16LE(value); return b; };
 
 /** Hounsfield units: air -1000, water 0, four rods. */
-function pixels(slice) {
-  const rods = [[0.3, 0.3, 900], [0.7, 0.3, -100], [0.3, 0.7, 300], [0.7, 0.7, 50 + slice * 20]];
+function pixels(index) {
+  const rods = [[0.3, 0.3, 900], [0.7, 0.3, -100], [0.3, 0.7, 300], [0.7, 0.7, 50 + index * 20]];
   const out = Buffer.alloc(SIZE * SIZE * 2);
   for (let y = 0; y < SIZE; y += 1) {
     for (let x = 0; x < SIZE; x += 1) {

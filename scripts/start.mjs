@@ -1,6 +1,7 @@
 // Starts Node-RED with the pack and an example flow, a sample study in its inbox. Everything it writes lies in EXDICOM_DATA
 // (default ./data). What can be set by environment variables is listed in the README.
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -59,7 +60,7 @@ const stop = () => {
 process.on('SIGINT', stop);
 process.on('SIGTERM', stop);
 
-server.listen(port, host, async () => {
-  await RED.start();
-  console.log(`\n  ${example.replace(/\.json$/, '')}\n  editor    http://${host}:${server.address().port}/\n  inbox     ${inbox}\n  received  ${join(data, 'received')}\n`);
-});
+server.listen(port, host);
+await once(server, 'listening');
+await RED.start();
+console.log(`\n  ${example.replace(/\.json$/, '')}\n  editor    http://${host}:${server.address().port}/\n  inbox     ${inbox}\n  received  ${join(data, 'received')}\n`);
