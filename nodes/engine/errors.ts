@@ -35,6 +35,7 @@ export const ERRORS = {
   LEDGER_CLOSED: entry('ledger', true, 'The ledger is closing.', 'Nothing to do: the job goes on after the start.'),
   DISK_FULL: entry('ledger', true, 'The disk of the work folder is full.', 'Free space; the job goes on by itself.'),
   STORAGE_FAILED: entry('ledger', true, 'Reading or writing the work folder failed.', 'Look at the disk, its mount and its permissions; the job goes on by itself.'),
+  INTERRUPTED: entry('ledger', true, 'The node was closed while it worked on this message.', 'Nothing to do: the source sends the job again.'),
   JOB_UNKNOWN: entry('ledger', false, 'The message names a job that this ledger does not have open.', 'Send the archive again from its source; do not store messages and inject them later.'),
   JOB_CANCELLED: entry('ledger', false, 'A person cancelled the job.', 'Send it again if that was a mistake.'),
   WORKER_CRASHED: entry('ledger', true, 'The worker that had this job ended unexpectedly.', 'Nothing to do: it is tried again, alone, and set aside if it happens again.'),

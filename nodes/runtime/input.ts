@@ -1,0 +1,130 @@
+/**
+ * The one way in which a node of this pack takes a message: exactly one `done` for each, whatever the handler does; a throw
+ * or a rejection becomes `done(err)`; nothing is sent after close; close ends within three seconds.
+ */
+import { ExdicomError, toExdicomError } from '../engine/errors';
+import type { Message, Node, Outgoing } from './red';
+
+/** Milliseconds that close waits for handlers to notice their signal; Node-RED itself gives up after 15 s. */
+const CLOSE_WAIT = 2500;
+
+export interface Arrival {
+  readonly message: Message;
+  /** Aborts when the node closes. */
+  readonly signal: AbortSignal;
+  /** To the node's outputs; nothing after close. */
+  send(outgoing: Outgoing): void;
+}
+
+export type Ending = 'done' | 'failed' | 'interrupted';
+
+export interface InputHandler<P> {
+  /** Synchronously on arrival, before anything else; what it throws ends the message. */
+  arrive(message: Message): P;
+  work(arrival: Arrival, presence: P): Promise<void>;
+  /** The work failed, and the node is open: record it. What this throws is ignored, but the ending is `interrupted`. */
+  fail(error: ExdicomError, presence: P): Promise<void>;
+  /** Exactly once for each presence, synchronously. */
+  leave(presence: P, ending: Ending): void;
+  /** Messages worked on side by side; others wait in order. */
+  readonly limit?: number;
+  /** The node's own closing, beside the handlers'. */
+  close(removed: boolean): Promise<void> | void;
+}
+
+interface Run<P> {
+  readonly message: Message;
+  readonly presence: P;
+  readonly abort: AbortController;
+  readonly send: (outgoing: Outgoing) => void;
+  end(ending: Ending, error?: ExdicomError): void;
+}
+
+export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
+  const limit = handler.limit ?? Number.POSITIVE_INFINITY;
+  const inside = new Set<Run<P>>();
+  const queue: Run<P>[] = [];
+  const working = new Set<Promise<void>>();
+  let closed = false;
+
+  const next = (): void => {
+    while (working.size < limit && !closed) {
+      const run = queue.shift();
+      if (run === undefined) return;
+      const promise = perform(handler, run).finally(() => { working.delete(promise); next(); });
+      working.add(promise);
+    }
+  };
+
+  node.on('input', (message, send, done) => {
+    const finish = once((error?: ExdicomError) => { done(error); });
+    if (closed) { finish(new ExdicomError('INTERRUPTED')); return; }
+    let presence: P;
+    try {
+      presence = handler.arrive(message);
+    } catch (thrown) {
+      finish(toExdicomError(thrown));
+      return;
+    }
+    const run: Run<P> = {
+      message,
+      presence,
+      abort: new AbortController(),
+      send: (outgoing) => { if (!closed) send(outgoing as Parameters<typeof send>[0]); }, // readonly arrays, which Node-RED does not change
+      end: (ending, error) => {
+        if (!inside.delete(run)) return;
+        handler.leave(presence, ending);
+        finish(error);
+      },
+    };
+    inside.add(run);
+    queue.push(run);
+    next();
+  });
+
+  node.on('close', (removed: boolean, done: () => void) => {
+    closed = true;
+    queue.length = 0;
+    for (const run of inside) {
+      const interrupted = new ExdicomError('INTERRUPTED');
+      run.end('interrupted', interrupted);
+      run.abort.abort(interrupted);
+    }
+    const closing = async (): Promise<void> => { await handler.close(removed); };
+    void settledWithin(CLOSE_WAIT, [...working, closing()]).then(done, done);
+  });
+}
+
+async function perform<P>(handler: InputHandler<P>, run: Run<P>): Promise<void> {
+  try {
+    await handler.work({ message: run.message, signal: run.abort.signal, send: run.send }, run.presence);
+    run.end('done');
+  } catch (thrown) {
+    const error = toExdicomError(thrown);
+    if (run.abort.signal.aborted) return;
+    try {
+      await handler.fail(error, run.presence);
+      run.end('failed', error);
+    } catch {
+      run.end('interrupted', error);
+    }
+  }
+}
+
+/** Calls it at the first call only; what it throws stays here, since nobody above could do anything about it. */
+function once<A extends unknown[]>(call: (...values: A) => void): (...values: A) => void {
+  let called = false;
+  return (...values) => {
+    if (called) return;
+    called = true;
+    try { call(...values); } catch { /* a Catch or Complete node's own fault; Node-RED has told of it */ }
+  };
+}
+
+/** When all have settled, or the time is over. Never rejects. */
+export async function settledWithin(milliseconds: number, promises: Iterable<Promise<unknown>>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => { timer = setTimeout(resolve, milliseconds); });
+  await Promise.race([Promise.allSettled(promises), limit]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,65 @@
+/** Which ledgers are there now: how a token on a wire, or a node's setting, becomes a ledger. */
+import { ExdicomError } from '../engine/errors';
+import type { Ledger } from '../engine/ledger/ledger-types';
+import type { JobToken } from '../engine/model';
+import { configNode } from './red';
+import type { ConfigNode, Red } from './red';
+
+/** A `ledger` config node, as other nodes see it. */
+export interface LedgerNode extends ConfigNode {
+  /** Absent where its own settings are not valid. */
+  readonly ledger?: Ledger;
+  /** Why it cannot be used now. */
+  readonly failure?: ExdicomError;
+  /** Resolves when it is open; rejects when it is known that it will not be, or when the signal aborts. */
+  opened(signal: AbortSignal): Promise<Ledger>;
+  /** Calls at once and at each change: undefined once it is open and well, else why it is not. */
+  onFailure(listener: (failure: ExdicomError | undefined) => void): Disposable;
+}
+
+const ledgers = new Map<string, Ledger>();
+const listeners = new Set<(ledger: Ledger) => Disposable>();
+const attached = new Map<Ledger, Map<(ledger: Ledger) => Disposable, Disposable>>();
+
+/** Makes a ledger known to the tokens that name it, until disposed of. */
+export function registerLedger(ledger: Ledger): Disposable {
+  ledgers.set(ledger.id, ledger);
+  attached.set(ledger, new Map([...listeners].map((listener) => [listener, listener(ledger)] as const)));
+  return {
+    [Symbol.dispose]: () => {
+      if (ledgers.get(ledger.id) === ledger) ledgers.delete(ledger.id);
+      for (const attachment of attached.get(ledger)?.values() ?? []) attachment[Symbol.dispose]();
+      attached.delete(ledger);
+    },
+  };
+}
+
+/** For every ledger there is and will be, until disposed of. `attach` is called once for each. */
+export function withEachLedger(attach: (ledger: Ledger) => Disposable): Disposable {
+  listeners.add(attach);
+  for (const [ledger, attachments] of attached) attachments.set(attach, attach(ledger));
+  return {
+    [Symbol.dispose]: () => {
+      listeners.delete(attach);
+      for (const attachments of attached.values()) {
+        attachments.get(attach)?.[Symbol.dispose]();
+        attachments.delete(attach);
+      }
+    },
+  };
+}
+
+/** @throws {ExdicomError} JOB_UNKNOWN where no ledger of that id is there. */
+export function ledgerOf(token: JobToken): Ledger {
+  const ledger = ledgers.get(token.ledger);
+  if (ledger === undefined) throw new ExdicomError('JOB_UNKNOWN', { detail: 'its ledger is not here' });
+  return ledger;
+}
+
+/** @throws {ExdicomError} LEDGER_MISSING where none is set, or it is disabled. */
+export function ledgerNode(RED: Red, id: string | undefined): LedgerNode {
+  const found = configNode<LedgerNode>(RED, id, 'exdicom-ledger');
+  if (found === undefined) throw new ExdicomError('LEDGER_MISSING');
+  return found;
+}
+
