@@ -285,6 +285,8 @@ export interface Ledger {
   attachSource(source: JobSource): Disposable;
   /** Node-RED's `flows:started`: interrupted and forgotten jobs are sent again, in order of age. */
   started(): void;
+  /** The origins of this source's jobs that are not closed, so that after a restart it takes none of them again. */
+  origins(sourceKey: SourceKey): Promise<ReadonlyArray<{ readonly job: JobId; readonly origin: unknown }>>;
   /** Whether `take` would be refused, without asking the disk twice in a second. */
   room(): Promise<'free' | 'slots' | 'parked' | 'space' | 'closed'>;
   /** Copies, digests, judges and numbers; resolves when the job is on disk. The caller sends the token. */

@@ -1,0 +1,106 @@
+/**
+ * What every node that works on jobs does: enters the job when the message arrives, works, leaves at done, tells the ledger
+ * of a failure, and marks the job interrupted when the node closes with it inside. Nodes that can be given a message without
+ * a job give it one here.
+ */
+import { ExdicomError, toExdicomError } from '../engine/errors';
+import type { Failure, Ledger, Visit } from '../engine/ledger/ledger-types';
+import type { JobToken } from '../engine/model';
+import { Adopter } from './adopt';
+import { attempt } from './attempt';
+import { handleInput } from './input';
+import type { Arrival } from './input';
+import { ledgerOf } from './ledgers';
+import type { Message, Node, Red, Saved } from './red';
+import { StatusLine } from './status';
+import type { Progress } from './status';
+import { jobOf } from './token';
+
+export interface JobArrival extends Arrival {
+  readonly token: JobToken;
+  readonly ledger: Ledger;
+  readonly progress: Progress;
+}
+
+export interface Stage<S> {
+  /** Reads the saved properties, once. What it throws is shown at the node and ends every message. */
+  readonly settings: () => S;
+  readonly work: (arrival: JobArrival, settings: S, status: StatusLine) => Promise<void>;
+  /** Whether a message without a job is given one; else it ends as NOTHING_TO_DO. */
+  readonly adopts: boolean;
+  /** Messages worked on side by side. */
+  readonly limit?: (settings: S) => number;
+  readonly close?: () => Promise<void> | void;
+}
+
+/** Errors after which there is nothing that the ledger could record of the job. */
+const WITHOUT_JOB = new Set(['JOB_UNKNOWN', 'LEDGER_CLOSED', 'LEDGER_MISSING']);
+
+interface Presence {
+  job: { readonly token: JobToken; readonly ledger: Ledger; readonly visit: Visit } | undefined;
+  failure: Failure | undefined;
+}
+
+/** Makes a stage of a node. Call it last in the constructor. */
+export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string }>, stage: Stage<S>): StatusLine {
+  const status = new StatusLine(node);
+  const settings = attempt(stage.settings);
+  if (settings.error === undefined) status.idle();
+  else status.failed(settings.error);
+  const adopter = stage.adopts ? new Adopter(RED, node, saved.ledger, status) : undefined;
+
+  const enter = (token: JobToken): NonNullable<Presence['job']> => {
+    const ledger = ledgerOf(token);
+    return { token, ledger, visit: ledger.enter(token, node.id) };
+  };
+
+  handleInput<Presence>(node, {
+    ...(stage.limit === undefined || settings.error !== undefined ? {} : { limit: stage.limit(settings.value) }),
+    arrive: (message) => {
+      const token = jobOf(message);
+      return { job: token === undefined ? undefined : enter(token), failure: undefined };
+    },
+    work: async (arrival, presence) => {
+      if (settings.error !== undefined) throw settings.error;
+      const progress = status.begin();
+      try {
+        if (presence.job === undefined) {
+          if (adopter === undefined) throw new ExdicomError('NOTHING_TO_DO');
+          const adopted = await adopter.adopt(arrival.message, arrival.signal);
+          if (adopted === undefined) { status.done(0); return; }
+          presence.job = enter(adopted.token);
+          arrival.message['job'] = adopted.token;
+          arrival.message.payload = adopted.path;
+        }
+        const { token, ledger } = presence.job;
+        await stage.work({ ...arrival, token, ledger, progress }, settings.value, status);
+      } catch (thrown) {
+        throw toExdicomError(thrown, presence.job === undefined ? {} : { job: presence.job.token.name });
+      } finally {
+        progress.end();
+      }
+    },
+    fail: async (error, presence) => {
+      status.failed(error);
+      if (presence.job === undefined || WITHOUT_JOB.has(error.code)) return;
+      const failure = await presence.job.ledger.fail(presence.job.token, error);
+      if (failure.kind === 'parked') status.waiting(Number.isFinite(failure.until) ? failure.until : undefined);
+    },
+    leave: (presence, ending) => {
+      const visit = presence.job?.visit;
+      if (ending === 'interrupted') visit?.interrupt();
+      else visit?.leave();
+    },
+    close: async () => {
+      adopter?.close();
+      await stage.close?.();
+      status.close();
+    },
+  });
+  return status;
+}
+
+/** Messages after `message` in one emission are copies: Node-RED clones for further wires, not for further messages. */
+export function copyOf(RED: Red, message: Message): Message {
+  return RED.util.cloneMessage(message);
+}
