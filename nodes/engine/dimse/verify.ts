@@ -1,0 +1,162 @@
+/**
+ * Whether a destination has what it answered for with success: C-FIND at the destination, or at the query peer set for it.
+ * Three ways, in this order, each recorded as what it is:
+ * - `C-FIND`: IMAGE level by Study and Series Instance UID, as the hierarchical search of PS3.4, C.4.1.3.1 wants it;
+ * - `C-FIND study`: IMAGE level by Study Instance UID alone, which some peers want;
+ * - `C-FIND count`: the study's (0020,1208) Number of Study Related Instances is at least what was sent of it. It proves
+ *   nothing about a single instance, so it counts only at a destination that never showed an instance at IMAGE level.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { ExdicomError } from '../errors';
+import type { DeliveryResult } from '../ledger/ledger-types';
+import type { VerificationLevel } from '../model';
+import { Tag, openFinder } from './find';
+import type { Answers, Finder } from './find';
+import type { PacsSettings, Peer } from './peer';
+
+export interface ToVerify {
+  readonly instance: number;
+  readonly sopInstanceUID: string;
+  readonly seriesInstanceUID: string;
+  readonly studyInstanceUID: string;
+}
+
+export interface VerifyContext {
+  readonly signal: AbortSignal;
+  /** Instances proven so far, of how many. */
+  progress(done: number, total: number): void;
+  /** Called with what was proven since the last call, before anything else is asked. */
+  onVerified(results: readonly DeliveryResult[]): Promise<void> | void;
+  /** Whether an instance was ever found at this destination, as far as the caller remembers it. */
+  readonly foundBefore?: boolean;
+  /** How many instances of a study this destination has answered for with success; default: those in this call. */
+  sentOfStudy?(studyInstanceUID: string): number;
+}
+
+export interface VerifyResult {
+  /** Every instance once: `verified` with its level, or `failed` as NOT_FOUND (retryable: send it again) or UNVERIFIABLE. */
+  readonly results: readonly DeliveryResult[];
+  /** Whether an instance was ever found at this destination; worth remembering beyond the process. */
+  readonly foundEver: boolean;
+}
+
+/** What this process knows of a destination's queries. `image`: IMAGE level has shown an instance. `any`: some way has. */
+interface Experience { image: boolean; any: boolean }
+const experience = new Map<string, Experience>();
+
+/** Milliseconds: the first pause before asking again, and the longest. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 60_000;
+
+/**
+ * Asks until every instance is found or `verifyWait` is over.
+ * @throws {ExdicomError} QUERY_FAILED where the peer takes or answers no query; PEER_* where it cannot be talked to. What
+ * was not proven until then is still only sent: it is to be asked for again, not sent again.
+ */
+export async function verify(instances: readonly ToVerify[], peer: PacsSettings, context: VerifyContext, open: (peer: Peer, signal: AbortSignal) => Promise<Finder> = openFinder): Promise<VerifyResult> {
+  const asked = peer.queryPeer ?? peer;
+  const known = experienceOf(`${peer.address} ${asked.address}`, context.foundBefore ?? false);
+  const results: DeliveryResult[] = [];
+  const missing = new Map<string, ToVerify[]>();
+  for (const item of instances) addTo(missing, item.studyInstanceUID, item);
+  const sent = new Map([...missing].map(([study, items]) => [study, context.sentOfStudy?.(study) ?? items.length]));
+
+  const proven = async (items: readonly ToVerify[], level: VerificationLevel): Promise<void> => {
+    if (items.length === 0) return;
+    known.any = true;
+    if (level !== 'C-FIND count') known.image = true;
+    const fresh = items.map(({ instance }): DeliveryResult => ({ instance, state: 'verified', level }));
+    results.push(...fresh);
+    await context.onVerified(fresh);
+    context.progress(results.length, instances.length);
+  };
+
+  const deadline = performance.now() + peer.verifyWait;
+  for (let wait = FIRST_PAUSE; missing.size > 0; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+    await using finder = await open(asked, context.signal);
+    for (const [study, items] of missing) {
+      const rest = await askForStudy(finder, study, items, sent.get(study) ?? items.length, known, proven);
+      if (rest.length > 0) missing.set(study, rest);
+      else missing.delete(study);
+    }
+    await finder.close();
+    const left = deadline - performance.now();
+    if (missing.size === 0 || left <= 0) break;
+    await pause(Math.min(wait, left), undefined, { signal: context.signal });
+  }
+
+  const code = known.any ? 'NOT_FOUND' : 'UNVERIFIABLE';
+  for (const items of missing.values()) {
+    for (const { instance } of items) results.push({ instance, state: 'failed', code });
+  }
+  return { results, foundEver: known.any };
+}
+
+type Proven = (items: readonly ToVerify[], level: VerificationLevel) => Promise<void>;
+
+/** Tries the three ways for one study; answers what is still missing. */
+async function askForStudy(finder: Finder, study: string, items: readonly ToVerify[], sent: number, known: Experience, proven: Proven): Promise<ToVerify[]> {
+  const failures: string[] = [];
+  const usable = (answers: Answers): boolean => {
+    if (answers.failure !== undefined) failures.push(answers.failure);
+    return answers.failure === undefined;
+  };
+
+  const bySeries = new Map<string, ToVerify[]>();
+  for (const item of items) addTo(bySeries, item.seriesInstanceUID, item);
+  let missing: ToVerify[] = [];
+  let shown = 0;
+  for (const [series, wanted] of bySeries) {
+    const answers = await finder.find([
+      [Tag.QueryRetrieveLevel, 'IMAGE'], [Tag.SOPInstanceUID, ''], [Tag.StudyInstanceUID, study], [Tag.SeriesInstanceUID, series],
+    ]);
+    usable(answers);
+    const [found, rest] = split(wanted, answers);
+    shown += found.length;
+    missing.push(...rest);
+    await proven(found, 'C-FIND');
+  }
+  // Where the hierarchical way shows some of the study it works, and the rest is not there yet.
+  if (missing.length === 0 || shown > 0) return missing;
+
+  const ofStudy = await finder.find([[Tag.QueryRetrieveLevel, 'IMAGE'], [Tag.SOPInstanceUID, ''], [Tag.StudyInstanceUID, study]]);
+  usable(ofStudy);
+  const [found, rest] = split(missing, ofStudy);
+  missing = rest;
+  await proven(found, 'C-FIND study');
+  if (missing.length === 0 || found.length > 0 || known.image) {
+    if (failures.length === bySeries.size + 1) throw queryFailed(failures);
+    return missing;
+  }
+
+  const counted = await finder.find([[Tag.QueryRetrieveLevel, 'STUDY'], [Tag.StudyInstanceUID, study], [Tag.NumberOfStudyRelatedInstances, '']]);
+  usable(counted);
+  if (failures.length === bySeries.size + 2) throw queryFailed(failures);
+  const count = counted.matches.find((match) => match.get(Tag.StudyInstanceUID) === study)?.get(Tag.NumberOfStudyRelatedInstances) ?? '';
+  if (!/^\d+$/.test(count) || Number(count) < sent) return missing;
+  await proven(missing, 'C-FIND count');
+  return [];
+}
+
+/** Found and not found, by SOP Instance UID. An answer beyond what was asked for proves nothing and harms nothing. */
+function split(wanted: readonly ToVerify[], answers: Answers): [ToVerify[], ToVerify[]] {
+  const shown = new Set(answers.matches.map((match) => match.get(Tag.SOPInstanceUID)));
+  return [wanted.filter(({ sopInstanceUID }) => shown.has(sopInstanceUID)), wanted.filter(({ sopInstanceUID }) => !shown.has(sopInstanceUID))];
+}
+
+function experienceOf(address: string, foundBefore: boolean): Experience {
+  let known = experience.get(address);
+  if (known === undefined) experience.set(address, known = { image: false, any: false });
+  known.any ||= foundBefore;
+  return known;
+}
+
+function queryFailed(failures: readonly string[]): ExdicomError {
+  return new ExdicomError('QUERY_FAILED', { detail: [...new Set(failures)].slice(0, 3).join(', ') });
+}
+
+function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
