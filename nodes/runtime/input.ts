@@ -48,7 +48,7 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
   let closed = false;
 
   const next = (): void => {
-    while (working.size < limit && !closed) {
+    while (working.size < limit) {
       const run = queue.shift();
       if (run === undefined) return;
       const promise = perform(handler, run).finally(() => { working.delete(promise); next(); });
@@ -91,7 +91,10 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
       run.abort.abort(interrupted);
     }
     const closing = async (): Promise<void> => { await handler.close(removed); };
-    void settledWithin(CLOSE_WAIT, [...working, closing()]).then(done, done);
+    void (async () => {
+      await settledWithin(CLOSE_WAIT, [...working, closing()]);
+      done();
+    })();
   });
 }
 

@@ -58,7 +58,7 @@ export function ledgerOf(token: JobToken): Ledger {
 
 /** @throws {ExdicomError} LEDGER_MISSING where none is set, or it is disabled. */
 export function ledgerNode(RED: Red, id: string | undefined): LedgerNode {
-  const found = configNode<LedgerNode>(RED, id, 'exdicom-ledger');
+  const found = configNode(RED, id, 'exdicom-ledger') as LedgerNode | undefined; // registered under this type by nodes/ledger alone
   if (found === undefined) throw new ExdicomError('LEDGER_MISSING');
   return found;
 }

@@ -21,10 +21,10 @@ export interface ConfigNode<C extends object = object> extends Node<C> {
 }
 
 /** The node with this id if there is one and it is of this type. A disabled or deleted node is none. */
-export function configNode<N extends Node>(RED: Red, id: string | undefined, type: string): N | undefined {
+export function configNode(RED: Red, id: string | undefined, type: string): Node | undefined {
   if (id === undefined || id === '') return undefined;
   const node = RED.nodes.getNode(id) as RedNode | null | undefined; // the typings say it is never null
-  return node?.type === type ? (node as N) : undefined;
+  return node?.type === type ? node : undefined;
 }
 
 /** Reports `node` as a user of `config` until it is disposed of. */

@@ -29,7 +29,7 @@ export class Settings<P extends object> {
   }
 
   /** Text with its variables put in, outer spaces removed. An unset variable without a default is empty. */
-  text<K extends keyof P & string>(property: K): string {
+  text(property: keyof P & string): string {
     const raw: unknown = this.raw(property);
     if (typeof raw === 'number' || typeof raw === 'boolean') return String(raw);
     if (typeof raw !== 'string') throw invalid(property);
@@ -37,14 +37,14 @@ export class Settings<P extends object> {
   }
 
   /** @throws {ExdicomError} CONFIG_INVALID where it is empty. */
-  required<K extends keyof P & string>(property: K): string {
+  required(property: keyof P & string): string {
     const text = this.text(property);
     if (text === '') throw invalid(property, 'is empty');
     return text;
   }
 
   /** @throws {ExdicomError} CONFIG_INVALID where it is no number, or out of range. */
-  number<K extends keyof P & string>(property: K, least: number, most: number): number {
+  number(property: keyof P & string, least: number, most: number): number {
     const text = this.text(property);
     const value = Number(text);
     if (text === '' || !Number.isFinite(value) || value < least || value > most) throw invalid(property, `not within ${least} and ${most}`);
@@ -52,13 +52,13 @@ export class Settings<P extends object> {
   }
 
   /** @throws {ExdicomError} CONFIG_INVALID where it is no whole number, or out of range. */
-  integer<K extends keyof P & string>(property: K, least: number, most: number): number {
+  integer(property: keyof P & string, least: number, most: number): number {
     const value = this.number(property, least, most);
     if (!Number.isInteger(value)) throw invalid(property, 'not a whole number');
     return value;
   }
 
-  boolean<K extends keyof P & string>(property: K): boolean {
+  boolean(property: keyof P & string): boolean {
     const raw: unknown = this.raw(property);
     if (typeof raw === 'boolean') return raw;
     const text = this.text(property).toLowerCase();
@@ -68,7 +68,7 @@ export class Settings<P extends object> {
   }
 
   /** @throws {ExdicomError} CONFIG_INVALID where it is none of these. */
-  choice<K extends keyof P & string, C extends string>(property: K, choices: readonly C[]): C {
+  choice<C extends string>(property: keyof P & string, choices: readonly C[]): C {
     const text = this.text(property);
     const found = choices.find((choice) => choice === text);
     if (found === undefined) throw invalid(property, `none of ${choices.join(', ')}`);
@@ -76,14 +76,14 @@ export class Settings<P extends object> {
   }
 
   /** The words of a list that is saved as an array, or as text with one per line. Empty ones are dropped. */
-  list<K extends keyof P & string>(property: K): readonly string[] {
+  list(property: keyof P & string): readonly string[] {
     const raw: unknown = this.raw(property);
     const parts = Array.isArray(raw) ? raw.map(String) : this.text(property).split(/[\r\n]+/);
     return parts.map((part) => resolveSetting(this.#red, this.#node, part).trim()).filter((part) => part !== '');
   }
 
   /** An absolute path; a relative one is below `base`. Empty where the property is. */
-  path<K extends keyof P & string>(property: K, base: string): string {
+  path(property: keyof P & string, base: string): string {
     const text = this.text(property);
     if (text === '') return '';
     if (text.includes('\0')) throw invalid(property);
@@ -97,9 +97,8 @@ export class Settings<P extends object> {
  */
 export function resolveSetting(RED: Red, node: Node, text: string): string {
   return text.replace(PLACEHOLDER, (_match, name: string, fallback: string | undefined) => {
-    const value: unknown = RED.util.getSetting(node, name); // typed as string, may be undefined or a number
-    const present = value === undefined || value === null || value === '' ? undefined : String(value as string | number | boolean);
-    return present ?? fallback ?? '';
+    const value = RED.util.getSetting(node, name) as string | number | boolean | null | undefined; // the typings know text only
+    return value === undefined || value === null || value === '' ? fallback ?? '' : String(value);
   });
 }
 

@@ -1,3 +1,107 @@
+/** Copying into a destination folder, on a worker thread. */
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { toExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
 import type { Task } from '../workers/tasks';
 
-export const folderTasks = {} satisfies Record<string, Task<never, unknown>>;
+export interface CopyOrder {
+  readonly instance: number;
+  readonly from: string;
+  /** Where it goes, and where it goes should another content lie there already. */
+  readonly to: string;
+  readonly otherwise: string;
+  /** Lower-case hexadecimal SHA-256 of what is to be written. */
+  readonly sha256: string;
+}
+
+export type CopyResult =
+  | { readonly instance: number; readonly ok: true }
+  | { readonly instance: number; readonly ok: false; readonly code: ErrorCode };
+
+const CHUNK = 1 << 20;
+
+/** Writes each file whole under a temporary name, fsyncs, renames, reads it again and compares the digest. */
+const copy: Task<{ readonly orders: readonly CopyOrder[]; readonly marker: string }, readonly CopyResult[]> = ({ orders, marker }, { progress }) => {
+  const buffer = Buffer.allocUnsafe(CHUNK);
+  const folders = new Set<string>();
+  const results: CopyResult[] = [];
+  for (const order of orders) {
+    results.push(copyOne(order, marker, buffer));
+    folders.add(dirname(order.to));
+    progress(results.length, orders.length);
+  }
+  for (const folder of folders) syncFolder(folder);
+  return results;
+};
+
+export const folderTasks = { 'folder.copy': copy } satisfies Record<string, Task<never, unknown>>;
+
+function copyOne({ instance, from, to, otherwise, sha256 }: CopyOrder, marker: string, buffer: Buffer): CopyResult {
+  const temporary = `${dirname(to)}/.${marker}-${instance}.part`;
+  try {
+    const there = digestOf(to, buffer);
+    if (there === sha256) return { instance, ok: true };
+    const target = there === undefined ? to : otherwise;
+    if (target === otherwise && digestOf(otherwise, buffer) === sha256) return { instance, ok: true };
+    mkdirSync(dirname(target), { recursive: true });
+    if (write(from, temporary, buffer) !== sha256) {
+      rmSync(temporary, { force: true });
+      return { instance, ok: false, code: 'SOURCE_CHANGED' };
+    }
+    renameSync(temporary, target);
+    return digestOf(target, buffer) === sha256 ? { instance, ok: true } : { instance, ok: false, code: 'VERIFY_DIGEST' };
+  } catch (thrown) {
+    try { rmSync(temporary, { force: true }); } catch { /* the disk that failed us fails us again */ }
+    return { instance, ok: false, code: toExdicomError(thrown).code };
+  }
+}
+
+/** @returns the digest of what was written */
+function write(from: string, to: string, buffer: Buffer): string {
+  const hash = createHash('sha256');
+  const source = openSync(from, 'r');
+  try {
+    const target = openSync(to, 'w', 0o600);
+    try {
+      for (let length = readSync(source, buffer); length > 0; length = readSync(source, buffer)) {
+        const chunk = buffer.subarray(0, length);
+        hash.update(chunk);
+        for (let at = 0; at < length;) at += writeSync(target, chunk, at);
+      }
+      fsyncSync(target);
+    } finally {
+      closeSync(target);
+    }
+  } finally {
+    closeSync(source);
+  }
+  return hash.digest('hex');
+}
+
+/** Undefined where there is no file of that name. */
+function digestOf(path: string, buffer: Buffer): string | undefined {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw thrown;
+  }
+  try {
+    const hash = createHash('sha256');
+    for (let length = readSync(file, buffer); length > 0; length = readSync(file, buffer)) hash.update(buffer.subarray(0, length));
+    return hash.digest('hex');
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Makes the renames durable where the file system can; where it cannot, it says so, and nothing better can be had. */
+function syncFolder(path: string): void {
+  try {
+    const folder = openSync(path, 'r');
+    try { fsyncSync(folder); } finally { closeSync(folder); }
+  } catch { /* a folder that was not made: its copies have failed and told why */ }
+}

@@ -1,0 +1,130 @@
+/** What lies in a watched folder and could be a job: files, sets of volumes, sub-folders; each with a fingerprint of its state. */
+import { createHash } from 'node:crypto';
+import { lstat, opendir } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import { volumeSets } from '../archive/volumes';
+
+export interface CandidateFile {
+  readonly path: string;
+  /** Relative to the watched folder, or to the sub-folder. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly mtimeMs: number;
+}
+
+export interface Candidate {
+  readonly kind: 'files' | 'folder';
+  /** The files themselves, or the sub-folder: what is moved away in the end. */
+  readonly roots: readonly string[];
+  readonly files: readonly CandidateFile[];
+  /** Equal as long as nothing in it changed: names, sizes, times of change. */
+  readonly fingerprint: string;
+  /** Time of the last change, milliseconds since 1970: jobs are taken in order of age. */
+  readonly mtimeMs: number;
+  /** Something in it has the name of an unfinished transfer. */
+  readonly unfinished: boolean;
+}
+
+/** Entries of one sub-folder; a folder with more is left alone, and said so. */
+export const MAX_FILES = 100_000;
+
+const UNFINISHED = /\.(part|tmp|crdownload|partial|download|filepart)$/i;
+const isUnfinished = (name: string): boolean => UNFINISHED.test(name) || name.startsWith('.') || name.startsWith('~$');
+
+export interface LookOptions {
+  readonly folder: string;
+  readonly subfolders: boolean;
+  /** Absolute paths that are no candidates: our own folders, should they lie in the watched one, and what is a job already. */
+  readonly skip: (path: string) => boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One look at the folder: one file system call at a time, so that a dead network share holds up one thread and no more.
+ * Links are not followed, dot files and unfinished transfers not taken.
+ * @throws system errors, where the watched folder itself cannot be read.
+ */
+export async function look({ folder, subfolders, skip, signal }: LookOptions): Promise<readonly Candidate[]> {
+  const found: CandidateFile[] = [];
+  const candidates: Candidate[] = [];
+  for await (const entry of await opendir(folder)) {
+    signal.throwIfAborted();
+    const path = join(folder, entry.name);
+    if (isUnfinished(entry.name) || skip(path)) continue;
+    if (entry.isDirectory()) {
+      const inside = subfolders ? await lookInto(path, signal) : undefined;
+      if (inside !== undefined) candidates.push(inside);
+      continue;
+    }
+    if (!entry.isFile()) continue;
+    const file = await facts(path, entry.name);
+    if (file !== undefined) found.push(file);
+  }
+  for (const set of volumeSets(found.map(({ name }) => name))) {
+    const files = set.map((position) => found[position]!).sort(byName); // positions in what we gave it
+    candidates.push({
+      kind: 'files', roots: files.map(({ path }) => path), files, fingerprint: fingerprintOf(files),
+      mtimeMs: newest(files), unfinished: false,
+    });
+  }
+  return candidates.toSorted((a, b) => a.mtimeMs - b.mtimeMs || (a.roots[0]! < b.roots[0]! ? -1 : 1)); // a candidate has a root
+}
+
+/** A sub-folder as a candidate; undefined where it is gone, or holds no regular file. */
+export async function lookInto(folder: string, signal: AbortSignal): Promise<Candidate | undefined> {
+  const files: CandidateFile[] = [];
+  const ignored: CandidateFile[] = [];
+  try {
+    for await (const entry of await opendir(folder, { recursive: true })) {
+      signal.throwIfAborted();
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      const file = await facts(path, relative(folder, path));
+      if (file === undefined) continue;
+      if (isUnfinished(entry.name)) ignored.push(file);
+      else files.push(file);
+      if (files.length + ignored.length > MAX_FILES) break;
+    }
+  } catch (thrown) {
+    if (signal.aborted) throw thrown;
+    return undefined; // it was moved away while we looked, or cannot be read: another look will tell
+  }
+  if (files.length === 0 || files.length + ignored.length > MAX_FILES) return undefined;
+  files.sort(byName);
+  ignored.sort(byName);
+  const all = [...files, ...ignored];
+  return {
+    kind: 'folder', roots: [folder], files, fingerprint: fingerprintOf(all), mtimeMs: newest(all),
+    unfinished: ignored.some(({ name }) => UNFINISHED.test(name)),
+  };
+}
+
+/** The state of files or of a folder now; undefined where any of them is gone. */
+export async function fingerprint(kind: Candidate['kind'], roots: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+  if (kind === 'folder') return (await lookInto(roots[0] ?? '', signal))?.fingerprint;
+  const files: CandidateFile[] = [];
+  for (const path of roots) {
+    const file = await facts(path, basename(path));
+    if (file === undefined) return undefined;
+    files.push(file);
+  }
+  return fingerprintOf(files.sort(byName));
+}
+
+async function facts(path: string, name: string): Promise<CandidateFile | undefined> {
+  try {
+    const { size, mtimeMs } = await lstat(path);
+    return { path, name, bytes: size, mtimeMs };
+  } catch {
+    return undefined; // gone since it was listed
+  }
+}
+
+function fingerprintOf(files: readonly CandidateFile[]): string {
+  const hash = createHash('sha256');
+  for (const { name, bytes, mtimeMs } of files) hash.update(`${name}\0${bytes}\0${mtimeMs}\0`);
+  return hash.digest('hex').slice(0, 32);
+}
+
+const byName = (a: CandidateFile, b: CandidateFile): number => (a.name < b.name ? -1 : Number(a.name > b.name));
+const newest = (files: readonly CandidateFile[]): number => files.reduce((time, { mtimeMs }) => Math.max(time, mtimeMs), 0);

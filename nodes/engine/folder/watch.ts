@@ -1,0 +1,192 @@
+/**
+ * Watches a folder by looking at it again and again (network shares tell of no events), and hands over what has stopped
+ * growing: same names, sizes and times for a while, archives with their end and all their volumes.
+ */
+import { performance } from 'node:perf_hooks';
+import { ExdicomError, toExdicomError } from '../errors';
+import { look } from './candidates';
+import type { Candidate } from './candidates';
+
+export interface WatchSettings {
+  readonly folder: string;
+  readonly subfolders: boolean;
+  /** Milliseconds between two looks. */
+  readonly interval: number;
+  /** Milliseconds for which nothing in an item may have changed. At least two looks agree in any case. */
+  readonly stable: number;
+  /** Milliseconds that an item that is stable but not whole is waited for before it is taken as it is. */
+  readonly maxWait: number;
+  /** Folders that hold no candidates, should they lie in the watched one. */
+  readonly exclude: readonly string[];
+}
+
+export type TakenAs = 'job' | 'duplicate' | 'no-room';
+
+export interface WatchHandler {
+  /** Whether an archive has its end record, and a set its volumes. */
+  whole(candidate: Candidate, signal: AbortSignal): Promise<boolean>;
+  room(): Promise<boolean>;
+  /** Makes a job of it. What it throws is about this item alone, unless it says otherwise by its code. */
+  take(candidate: Candidate, signal: AbortSignal): Promise<TakenAs>;
+  /** After each look: what is still there but not taken, whether there was room, what went wrong. */
+  looked(result: Look): void;
+}
+
+export interface Look {
+  /** Items that are growing, not whole, or could not be taken yet. */
+  readonly waiting: number;
+  readonly full: boolean;
+  readonly error?: ExdicomError;
+}
+
+interface Seen {
+  fingerprint: string;
+  /** Milliseconds of a clock that never jumps. */
+  since: number;
+  looks: number;
+  /** Not tried again before this, after it failed. */
+  notBefore: number;
+  failures: number;
+}
+
+/** An item that cannot be taken is tried again after two intervals, four, eight... up to this many milliseconds. */
+const LONGEST_PAUSE = 600_000;
+
+export class FolderWatcher {
+  readonly #settings: WatchSettings;
+  readonly #handler: WatchHandler;
+  readonly #abort = new AbortController();
+  readonly #seen = new Map<string, Seen>();
+  /** Roots of open jobs, whatever becomes of them meanwhile. */
+  readonly #open = new Set<string>();
+  /** Roots that were put back, with the state in which they lie there: not taken again until they change. */
+  readonly #leftAlone = new Map<string, string>();
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #again = false;
+
+  constructor(settings: WatchSettings, handler: WatchHandler) {
+    this.#settings = settings;
+    this.#handler = handler;
+  }
+
+  /** These belong to open jobs and are not taken again until `released`. */
+  hold(roots: readonly string[]): void {
+    for (const root of roots) this.#open.add(root);
+  }
+
+  /** The job of these has closed and disposed of them; `putBack`: they stay where they are, until somebody changes them. */
+  release(roots: readonly string[], putBack?: { readonly fingerprint: string }): void {
+    for (const root of roots) this.#open.delete(root);
+    if (putBack !== undefined && roots[0] !== undefined) this.#leftAlone.set(roots[0], putBack.fingerprint);
+  }
+
+  start(): void {
+    void this.look();
+  }
+
+  /** Looks now, or once more if a look is under way. Never rejects. */
+  async look(): Promise<void> {
+    if (this.#looking !== undefined) {
+      this.#again = true;
+      await this.#looking;
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#looking = this.#lookUntilDone();
+    await this.#looking;
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async stop(): Promise<void> {
+    this.#abort.abort(new ExdicomError('INTERRUPTED'));
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  async #lookUntilDone(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#lookOnce();
+    } while (this.#again && !this.#abort.signal.aborted);
+    this.#looking = undefined;
+    if (!this.#abort.signal.aborted) this.#timer = setTimeout(() => { void this.look(); }, this.#settings.interval);
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { signal } = this.#abort;
+    let result: Look;
+    try {
+      const exclude = new Set(this.#settings.exclude);
+      const candidates = await look({
+        folder: this.#settings.folder,
+        subfolders: this.#settings.subfolders,
+        skip: (path) => exclude.has(path) || this.#open.has(path),
+        signal,
+      });
+      result = await this.#takeReady(this.#remember(candidates), signal);
+    } catch (thrown) {
+      if (signal.aborted) return;
+      result = { waiting: 0, full: false, error: new ExdicomError('SOURCE_UNREADABLE', { origin: thrown }) };
+    }
+    if (!signal.aborted) this.#handler.looked(result);
+  }
+
+  /** Notes what each candidate looks like now; what is gone is forgotten. */
+  #remember(candidates: readonly Candidate[]): ReadonlyArray<readonly [Candidate, Seen]> {
+    const now = performance.now();
+    const keys = new Set<string>();
+    const all: Array<readonly [Candidate, Seen]> = [];
+    for (const candidate of candidates) {
+      const key = candidate.roots[0]!; // a candidate has a root
+      keys.add(key);
+      if (this.#leftAlone.get(key) === candidate.fingerprint) continue;
+      this.#leftAlone.delete(key);
+      let seen = this.#seen.get(key);
+      if (seen?.fingerprint === candidate.fingerprint) seen.looks += 1;
+      else {
+        seen = { fingerprint: candidate.fingerprint, since: now, looks: 1, notBefore: 0, failures: 0 };
+        this.#seen.set(key, seen);
+      }
+      all.push([candidate, seen]);
+    }
+    for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
+    for (const key of this.#leftAlone.keys()) if (!keys.has(key)) this.#leftAlone.delete(key);
+    return all;
+  }
+
+  async #takeReady(all: ReadonlyArray<readonly [Candidate, Seen]>, signal: AbortSignal): Promise<Look> {
+    let waiting = 0;
+    let full = false;
+    let error: ExdicomError | undefined;
+    for (const [candidate, seen] of all) {
+      signal.throwIfAborted();
+      const now = performance.now();
+      if (full || seen.notBefore > now || !(await this.#ready(candidate, seen, now, signal))) { waiting += 1; continue; }
+      if (!(await this.#handler.room())) { full = true; waiting += 1; continue; }
+      this.hold(candidate.roots);
+      try {
+        const taken = await this.#handler.take(candidate, signal);
+        if (taken === 'no-room') { full = true; waiting += 1; this.release(candidate.roots); }
+        else this.#seen.delete(candidate.roots[0]!);
+      } catch (thrown) {
+        this.release(candidate.roots);
+        signal.throwIfAborted();
+        error = toExdicomError(thrown);
+        waiting += 1;
+        seen.failures += 1;
+        seen.notBefore = performance.now() + Math.min(LONGEST_PAUSE, this.#settings.interval * 2 ** Math.min(seen.failures, 20));
+        // These two say only that it had not stopped growing after all.
+        if (error.code === 'SOURCE_CHANGED' || error.code === 'SOURCE_GONE') error = undefined;
+      }
+    }
+    return { waiting, full, ...(error === undefined ? {} : { error }) };
+  }
+
+  async #ready(candidate: Candidate, seen: Seen, now: number, signal: AbortSignal): Promise<boolean> {
+    const quietFor = now - seen.since;
+    if (seen.looks < 2 || quietFor < this.#settings.stable) return false;
+    if (quietFor >= this.#settings.stable + this.#settings.maxWait) return true;
+    return !candidate.unfinished && (await this.#handler.whole(candidate, signal));
+  }
+}
