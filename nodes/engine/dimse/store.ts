@@ -1,0 +1,262 @@
+/**
+ * C-STORE SCU: sends instances to a peer and keeps an account of each (PS3.4, B). An instance counts as sent only by its
+ * own response with a success or warning status; whatever else happens leaves it unsent, with the code of what happened.
+ */
+import { ExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
+import { planContexts } from './contexts';
+import type { ContextGroup } from './contexts';
+import { convertToImplicit } from './implicit-file';
+import { openDataSet } from './part10-file';
+import type { DataSetFile, KnownFile } from './part10-file';
+import type { PacsSettings } from './peer';
+import { LocalReadError, StoreSession } from './store-session';
+import type { Outgoing } from './store-session';
+import { judgeStoreStatus } from './store-status';
+
+export interface StoreItem extends KnownFile {
+  readonly instance: number;
+  readonly sopClassUID: string;
+  readonly sopInstanceUID: string;
+  readonly transferSyntaxUID: string;
+}
+
+export type StoreResult =
+  | { readonly instance: number; readonly kind: 'sent'; readonly status: number; readonly warned: boolean }
+  | {
+      readonly instance: number;
+      readonly kind: 'unsent';
+      readonly code: ErrorCode;
+      /** Where the peer answered. */
+      readonly status?: number;
+      /** Whether it was this instance that was under way, or only waiting for its turn, when it happened. */
+      readonly attempted: boolean;
+    };
+
+export interface StoreContext {
+  readonly signal: AbortSignal;
+  /** Called once for each instance, in the order in which they are decided. */
+  onResult(result: StoreResult): void;
+  progress(done: number, total: number): void;
+  /** A folder of ours for what must be rewritten before it is sent; asked for only then. Without it, such instances end as NO_CONTEXT. */
+  scratch?(): Promise<string>;
+}
+
+export interface StoreSummary {
+  readonly sent: number;
+  readonly warned: number;
+  readonly unsent: number;
+  /** Bytes of the files that were sent. */
+  readonly bytes: number;
+  readonly milliseconds: number;
+  /** Associations that were accepted. */
+  readonly associations: number;
+  /** What kept the rest from being tried. */
+  readonly failure?: ExdicomError;
+}
+
+/** So many "out of resources" in a row, and the rest is not offered. */
+const BUSY_LIMIT = 5;
+
+/**
+ * Sends instances.
+ * @throws the signal's reason, when it is aborted: sockets are closed then, and instances without a result are unsent
+ */
+export async function store(items: readonly StoreItem[], peer: PacsSettings, context: StoreContext): Promise<StoreSummary> {
+  context.signal.throwIfAborted();
+  const run = new StoreRun(items.length, peer, context);
+  for (const group of planContexts(items)) await run.send(group);
+  context.signal.throwIfAborted();
+  return run.summary();
+}
+
+interface Ready {
+  readonly item: StoreItem;
+  readonly outgoing: Outgoing;
+}
+
+class StoreRun {
+  readonly #started = performance.now();
+  #queue: StoreItem[] = [];
+  /** Associations that take from the queue. */
+  #sessions = 0;
+  #accepted = 0;
+  #failure: ExdicomError | undefined;
+  #busyInARow = 0;
+  #sent = 0;
+  #warned = 0;
+  #unsent = 0;
+  #bytes = 0;
+
+  constructor(private readonly total: number, private readonly peer: PacsSettings, private readonly context: StoreContext) {}
+
+  /** Sends a group over as many associations as the peer takes, up to the setting. */
+  async send(group: ContextGroup<StoreItem>): Promise<void> {
+    // Taken from its end, so that one given back is the next.
+    this.#queue = group.items.toReversed();
+    while (this.#queue.length > 0 && this.#failure === undefined && !this.context.signal.aborted) {
+      const first = await this.#open(group);
+      if (first === undefined) break;
+      const others = Math.min(this.peer.associations, this.#queue.length) - 1;
+      await Promise.all([this.#work(group, first), ...Array.from({ length: others }, () => this.#help(group))]);
+    }
+    if (this.context.signal.aborted) return;
+    for (const item of this.#queue.splice(0).toReversed()) this.#leave(item, this.#failure?.code ?? 'INTERNAL', false);
+  }
+
+  summary(): StoreSummary {
+    return {
+      sent: this.#sent, warned: this.#warned, unsent: this.#unsent, bytes: this.#bytes,
+      milliseconds: performance.now() - this.#started, associations: this.#accepted,
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+    };
+  }
+
+  /** A session, or nothing and the reason in `#failure`. */
+  async #open(group: ContextGroup<StoreItem>): Promise<StoreSession | undefined> {
+    try {
+      const session = await StoreSession.open(group.contexts, this.peer, this.context.signal);
+      this.#accepted += 1;
+      return session;
+    } catch (thrown) {
+      this.#failed(thrown);
+      return undefined;
+    }
+  }
+
+  /** One more association; a peer that takes fewer than we would like is served by those it takes. */
+  async #help(group: ContextGroup<StoreItem>): Promise<void> {
+    let session: StoreSession;
+    try {
+      session = await StoreSession.open(group.contexts, this.peer, this.context.signal);
+    } catch {
+      return;
+    }
+    this.#accepted += 1;
+    await this.#work(group, session);
+  }
+
+  /** Sends from the queue until it is empty, or the association is of no more use. Never throws. */
+  async #work(group: ContextGroup<StoreItem>, first: StoreSession): Promise<void> {
+    let session: StoreSession | undefined = first;
+    while (session !== undefined) session = await this.#drain(session) === 'reopen' ? await this.#open(group) : undefined;
+  }
+
+  async #drain(session: StoreSession): Promise<'done' | 'reopen'> {
+    this.#sessions += 1;
+    let current = await this.#next(session);
+    while (current !== undefined) {
+      const { item, outgoing } = current;
+      const following = this.#announced(session);
+      let status: number;
+      try {
+        status = await session.send(outgoing);
+      } catch (thrown) {
+        outgoing[Symbol.dispose]();
+        this.#giveBack(await following);
+        this.#sessions -= 1;
+        await session.abort();
+        return this.#interrupted(item, thrown);
+      }
+      outgoing[Symbol.dispose]();
+      const busy = this.#answered(item, status);
+      // Another association may have given an instance back meanwhile.
+      current = await following ?? await this.#next(session);
+      // Fewer associations may be what a peer short of resources needs.
+      if (current !== undefined && this.#ends(busy) && !session.committed(current.outgoing)) {
+        this.#giveBack(current);
+        break;
+      }
+    }
+    this.#sessions -= 1;
+    await session.release();
+    return 'done';
+  }
+
+  #ends(busy: boolean): boolean {
+    return this.context.signal.aborted || this.#busyInARow >= BUSY_LIMIT || (busy && this.#sessions > 1);
+  }
+
+  /** The next instance that can be sent over this association, its file open. Those that cannot are told of on the way. */
+  async #next(session: StoreSession): Promise<Ready | undefined> {
+    for (;;) {
+      if (this.context.signal.aborted || this.#busyInARow >= BUSY_LIMIT) return undefined;
+      const item = this.#queue.pop();
+      if (item === undefined) return undefined;
+      const chosen = session.choose(item);
+      if (chosen === undefined) {
+        this.#leave(item, 'NO_CONTEXT', true);
+        continue;
+      }
+      try {
+        const file = chosen.encoding === 'as-is' ? openDataSet(item) : await this.#converted(item);
+        return { item, outgoing: session.prepare(item, chosen.id, file) };
+      } catch (thrown) {
+        if (this.context.signal.aborted) return undefined;
+        this.#leave(item, thrown instanceof ExdicomError ? thrown.code : 'INTERNAL', true);
+      }
+    }
+  }
+
+  async #announced(session: StoreSession): Promise<Ready | undefined> {
+    const following = await this.#next(session);
+    if (following !== undefined) session.announce(following.outgoing);
+    return following;
+  }
+
+  async #converted(item: StoreItem): Promise<DataSetFile> {
+    if (this.context.scratch === undefined) throw new ExdicomError('NO_CONTEXT', { detail: 'only Implicit VR Little Endian was accepted' });
+    return convertToImplicit(item, await this.context.scratch(), this.context.signal);
+  }
+
+  #giveBack(ready: Ready | undefined): void {
+    if (ready === undefined) return;
+    ready.outgoing[Symbol.dispose]();
+    this.#queue.push(ready.item);
+  }
+
+  /** Judges a response; answers whether the peer is short of resources. */
+  #answered(item: StoreItem, status: number): boolean {
+    const verdict = judgeStoreStatus(status);
+    if (verdict.kind === 'stored') {
+      this.#busyInARow = 0;
+      this.#sent += 1;
+      this.#bytes += item.bytes;
+      if (verdict.warned) this.#warned += 1;
+      this.#tell({ instance: item.instance, kind: 'sent', status, warned: verdict.warned });
+      return false;
+    }
+    const busy = verdict.code === 'STORE_BUSY';
+    this.#busyInARow = busy ? this.#busyInARow + 1 : 0;
+    if (this.#busyInARow >= BUSY_LIMIT) this.#failure = new ExdicomError('STORE_BUSY', { destination: this.peer.address, detail: `${BUSY_LIMIT} times in a row` });
+    this.#leave(item, verdict.code, true, status);
+    return busy;
+  }
+
+  /** A message broke off; a bad file of ours costs only itself. */
+  #interrupted(item: StoreItem, thrown: unknown): 'done' | 'reopen' {
+    if (thrown instanceof LocalReadError) {
+      this.#leave(item, thrown.error.code, true);
+      return this.context.signal.aborted ? 'done' : 'reopen';
+    }
+    if (this.context.signal.aborted) return 'done';
+    this.#failed(thrown);
+    this.#leave(item, thrown instanceof ExdicomError ? thrown.code : 'INTERNAL', true);
+    return 'done';
+  }
+
+  #failed(thrown: unknown): void {
+    if (this.context.signal.aborted) return;
+    this.#failure = thrown instanceof ExdicomError ? thrown : new ExdicomError('INTERNAL', { origin: thrown, destination: this.peer.address });
+  }
+
+  #leave(item: StoreItem, code: ErrorCode, attempted: boolean, status?: number): void {
+    this.#unsent += 1;
+    this.#tell({ instance: item.instance, kind: 'unsent', code, attempted, ...(status === undefined ? {} : { status }) });
+  }
+
+  #tell(result: StoreResult): void {
+    this.context.onResult(result);
+    this.context.progress(this.#sent + this.#unsent, this.total);
+  }
+}
