@@ -7,6 +7,8 @@ import type { Socket } from 'node:net';
 import { ExdicomError } from '../errors';
 import { openSocket, socketError } from './connect';
 import { DCMTK_ROOT, IMPLEMENTATION } from './implementation';
+import { gatherCommand } from './message';
+import type { Gathering } from './message';
 import {
   ABORT, CONTROL, PDU, PDV_OVERHEAD, PduReader, RELEASE_REQUEST, RELEASE_RESPONSE,
   decodeAssociateAccept, decodeAssociateReject, decodeDataValues, encodeAssociateRequest,
@@ -16,8 +18,6 @@ import type { Peer } from './peer';
 
 /** Bytes: what we send in a PDU to a peer that names no maximum (PS3.8, D.1). */
 const UNLIMITED = 1024 * 1024;
-/** Bytes: the longest command set that we take; real ones have some hundred. */
-const LONGEST_COMMAND = 64 * 1024;
 /** Milliseconds until a socket that was told to end is destroyed; a closing node has 3 s. */
 const ENDING = 1_500;
 /** Milliseconds: no release outlasts a closing node. */
@@ -141,7 +141,7 @@ class Link {
   readonly #socket: Socket;
   readonly #reader: PduReader;
   readonly #commands: Command[] = [];
-  #assembling: { contextId: number; parts: Buffer[]; bytes: number } | undefined;
+  #gathering: Gathering | undefined;
   #commandWaiter: Waiter<Command> | undefined;
   #negotiation: Waiter<AssociateAnswer> | undefined;
   #releasing: (() => void) | undefined;
@@ -298,7 +298,7 @@ class Link {
       // While we wait for the release to be answered, no response can be due.
       if (this.#releasing !== undefined) return;
       for (const value of decodeDataValues(body)) {
-        if (this.divert?.(value) !== true) this.#takeValue(value.contextId, value.control, value.fragment);
+        if (this.divert?.(value) !== true) this.#takeValue(value);
       }
     } else if (type === PDU.releaseRp && this.#releasing !== undefined) {
       this.#releasing();
@@ -328,17 +328,13 @@ class Link {
     }
   }
 
-  #takeValue(contextId: number, control: number, fragment: Buffer): void {
-    if ((control & CONTROL.command) === 0) throw new ExdicomError('PEER_PROTOCOL', { detail: 'unexpected data set' });
-    this.#assembling ??= { contextId, parts: [], bytes: 0 };
-    const assembling = this.#assembling;
-    if (assembling.contextId !== contextId) throw new ExdicomError('PEER_PROTOCOL', { detail: 'command on two presentation contexts' });
-    assembling.bytes += fragment.length;
-    if (assembling.bytes > LONGEST_COMMAND || assembling.parts.length > 1_000) throw new ExdicomError('PEER_PROTOCOL', { detail: 'command longer than allowed' });
-    assembling.parts.push(Buffer.from(fragment));
-    if ((control & CONTROL.last) === 0) return;
-    this.#assembling = undefined;
-    const command = { contextId, bytes: Buffer.concat(assembling.parts) };
+  #takeValue(value: DataValue): void {
+    if ((value.control & CONTROL.command) === 0) throw new ExdicomError('PEER_PROTOCOL', { detail: 'unexpected data set' });
+    this.#gathering ??= gatherCommand(value.contextId);
+    const bytes = this.#gathering.add(value);
+    if (bytes === undefined) return;
+    this.#gathering = undefined;
+    const command = { contextId: value.contextId, bytes };
     const waiter = this.#commandWaiter;
     this.#commandWaiter = undefined;
     if (waiter !== undefined) waiter.resolve(command);

@@ -1,9 +1,7 @@
 /** Which presentation contexts are proposed, and which of those accepted an instance goes to. */
+import { EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN } from '../dicom/transfer-syntaxes';
 import { MAX_CONTEXTS } from './pdu';
 import type { ProposedContext } from './pdu';
-
-export const IMPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2';
-export const EXPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
 
 export interface HasSyntax {
   readonly sopClassUID: string;

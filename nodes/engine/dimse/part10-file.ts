@@ -3,6 +3,7 @@
  * that it still has the size that the ledger knows. Nothing but the head is read, and never more than 1 MiB of it.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { isLongVr, looksLikeVr } from '../dicom/vr';
 import { ExdicomError, toExdicomError } from '../errors';
 
 /** A file as the ledger knows it. */
@@ -22,8 +23,6 @@ const PREAMBLE = 128;
 const FIRST_READ = 2 * 1024;
 const LONGEST_HEAD = 1024 * 1024;
 const META_GROUP = 0x0002;
-/** VRs with a 32-bit length in Explicit VR (PS3.5, 7.1.2). */
-const LONG_VRS: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV']);
 
 /**
  * Opens a file and finds its data set.
@@ -92,9 +91,9 @@ function dataSetOffset(fd: number, size: number): number {
     const bytes = head.upTo(at + 12);
     if (at === groupEnd || bytes.length < at + 8 || bytes.readUInt16LE(at) !== META_GROUP) break;
     const element = bytes.readUInt16LE(at + 2);
-    const vr = bytes.toString('latin1', at + 4, at + 6);
-    const long = LONG_VRS.has(vr);
-    if (!long && !/^[A-Z]{2}$/.test(vr)) throw unreadable('File Meta Information is not Explicit VR');
+    const [first, second] = [bytes.readUInt8(at + 4), bytes.readUInt8(at + 5)];
+    if (!looksLikeVr(first, second)) throw unreadable('File Meta Information is not Explicit VR');
+    const long = isLongVr(first, second);
     if (long && bytes.length < at + 12) throw unreadable('File Meta Information cut off');
     const length = long ? bytes.readUInt32LE(at + 8) : bytes.readUInt16LE(at + 6);
     const value = at + (long ? 12 : 8);

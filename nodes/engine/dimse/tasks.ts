@@ -1,14 +1,16 @@
-/** What DIMSE has done on worker threads: whatever reads the bytes of a data set. */
+/** What of DIMSE reads bytes of a data set: on worker threads. */
 import { identifyFile } from '../dicom/identify';
 import type { Identification } from '../dicom/identity';
 import type { Task } from '../workers/tasks';
 import { writeImplicit } from './to-implicit';
+import type { Conversion } from './to-implicit';
 
-const toImplicit: Task<{ readonly path: string; readonly bytes: number; readonly target: string }, { readonly length: number }> = (input, context) => writeImplicit(input, context);
-const identify: Task<{ readonly path: string }, Identification> = ({ path }) => identifyFile(path);
+const identify = ({ path }: { readonly path: string }): Identification => identifyFile(path);
+const toImplicit: Task<Conversion, { readonly length: number }> = writeImplicit;
 
 export const dimseTasks = {
-  'dimse.toImplicit': toImplicit,
   /** What was received, by its content. */
   'dimse.identify': identify,
+  /** For a peer that takes only Implicit VR Little Endian. */
+  'dimse.toImplicit': toImplicit,
 } satisfies Record<string, Task<never, unknown>>;

@@ -5,6 +5,7 @@
  */
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { ExdicomError } from '../errors';
+import { hasLongHeader, vrOf } from '../dicom/vr';
 import type { TaskContext } from '../workers/tasks';
 import { openDataSet } from './part10-file';
 
@@ -14,16 +15,17 @@ const ITEM = 0xfffee000;
 const ITEM_END = 0xfffee00d;
 const SEQUENCE_END = 0xfffee0dd;
 const DEEPEST = 64;
-const SHORT_VRS: ReadonlySet<string> = new Set([
-  'AE', 'AS', 'AT', 'CS', 'DA', 'DS', 'DT', 'FD', 'FL', 'IS', 'LO', 'LT', 'PN', 'SH', 'SL', 'SS', 'ST', 'TM', 'UI', 'UL', 'US',
-]);
-const LONG_VRS: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV']);
+export interface Conversion {
+  readonly path: string;
+  readonly bytes: number;
+  readonly target: string;
+}
 
 /**
  * Writes the data set of a Part 10 file, without preamble and File Meta Information, to `target`, which must not exist.
  * @throws {ExdicomError} DICOM_UNREADABLE with the offset; NO_CONTEXT where values are encapsulated
  */
-export function writeImplicit({ path, bytes, target }: { readonly path: string; readonly bytes: number; readonly target: string }, context: TaskContext): { readonly length: number } {
+export function writeImplicit({ path, bytes, target }: Conversion, context: TaskContext): { readonly length: number } {
   using file = openDataSet({ path, bytes });
   const out = openSync(target, 'wx', 0o600);
   try {
@@ -104,9 +106,10 @@ class Converter {
         this.from.take(4);
         return;
       }
-      const vr = this.from.take(2).toString('latin1');
-      const long = LONG_VRS.has(vr);
-      if (!long && !SHORT_VRS.has(vr)) throw unreadable(start);
+      const name = this.from.take(2);
+      const vr = vrOf(name.readUInt8(0), name.readUInt8(1));
+      if (vr === undefined) throw unreadable(start);
+      const long = hasLongHeader(vr);
       if (long) this.from.take(2);
       const length = long ? this.from.take(4).readUInt32LE(0) : this.from.take(2).readUInt16LE(0);
       if (length !== UNDEFINED && length > end - this.from.at) throw unreadable(start);
