@@ -23,7 +23,9 @@ export interface InputHandler<P> {
   arrive(message: Message): P;
   work(arrival: Arrival, presence: P): Promise<void>;
   /** The work failed, and the node is open: record it. What this throws is ignored, but the ending is `interrupted`. */
-  fail(error: ExdicomError, presence: P): Promise<void>;
+  fail?(error: ExdicomError, presence: P): Promise<void>;
+  /** Where errors are answered on the output and not told to Catch nodes: what is sent. */
+  answer?(message: Message, error: ExdicomError): Message;
   /** Exactly once for each presence, synchronously. */
   leave(presence: P, ending: Ending): void;
   /** Messages worked on side by side; others wait in order. */
@@ -57,7 +59,11 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
   };
 
   node.on('input', (message, send, done) => {
-    const finish = once((error?: ExdicomError) => { done(error); });
+    const finish = once((error?: ExdicomError) => {
+      if (error === undefined || handler.answer === undefined) { done(error); return; }
+      if (!closed) send(handler.answer(message, error));
+      done();
+    });
     if (closed) { finish(new ExdicomError('INTERRUPTED')); return; }
     let presence: P;
     try {
@@ -106,7 +112,7 @@ async function perform<P>(handler: InputHandler<P>, run: Run<P>): Promise<void> 
     const error = toExdicomError(thrown);
     if (run.abort.signal.aborted) return;
     try {
-      await handler.fail(error, run.presence);
+      await handler.fail?.(error, run.presence);
       run.end('failed', error);
     } catch {
       run.end('interrupted', error);

@@ -23,7 +23,7 @@ export class StatusLine {
   readonly #running = new Set<{ done: number; total: number | undefined }>();
   #last: Shown = { fill: 'grey', shape: 'ring', text: 'idle' };
   #shown = '';
-  #shownAt = 0;
+  #shownAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 

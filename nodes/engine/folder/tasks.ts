@@ -1,9 +1,11 @@
-/** Copying into a destination folder, on a worker thread. */
+/** Work on files outside the archives, on a worker thread: copying into a destination folder, saying what a file is. */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { identifyFile } from '../dicom/identify';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import type { DicomFile } from '../model';
 import type { Task } from '../workers/tasks';
 
 export interface CopyOrder {
@@ -23,20 +25,39 @@ export type CopyResult =
 const CHUNK = 1 << 20;
 
 /** Writes each file whole under a temporary name, fsyncs, renames, reads it again and compares the digest. */
-const copy: Task<{ readonly orders: readonly CopyOrder[]; readonly marker: string }, readonly CopyResult[]> = ({ orders, marker }, { progress }) => {
+const copy: Task<{ readonly orders: readonly CopyOrder[]; readonly marker: string }, readonly CopyResult[]> = ({ orders, marker }, context) => {
   const buffer = Buffer.allocUnsafe(CHUNK);
   const folders = new Set<string>();
   const results: CopyResult[] = [];
   for (const order of orders) {
     results.push(copyOne(order, marker, buffer));
     folders.add(dirname(order.to));
-    progress(results.length, orders.length);
+    context.progress(results.length, orders.length);
   }
   for (const folder of folders) syncFolder(folder);
   return results;
 };
 
-export const folderTasks = { 'folder.copy': copy } satisfies Record<string, Task<never, unknown>>;
+export type Description = { readonly ok: true; readonly file: DicomFile } | { readonly ok: false; readonly code: ErrorCode };
+
+/** What each file is, in order: files that a flow brought along have no facts yet. */
+const describe: Task<{ readonly paths: readonly string[] }, readonly Description[]> = ({ paths }, context) =>
+  paths.map((path, index) => {
+    context.progress(index + 1, paths.length);
+    try {
+      const found = identifyFile(path);
+      if (found.kind === 'unreadable') return { ok: false, code: found.code };
+      if (found.kind !== 'instance') return { ok: false, code: 'NO_DICOM' };
+      const { sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = found.identity;
+      const file = { path, bytes: statSync(path).size, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality };
+      return { ok: true, file };
+    } catch (thrown) {
+      const { code } = toExdicomError(thrown);
+      return { ok: false, code: code === 'STORAGE_FAILED' ? 'SOURCE_UNREADABLE' : code };
+    }
+  });
+
+export const folderTasks = { 'folder.copy': copy, 'folder.describe': describe } satisfies Record<string, Task<never, unknown>>;
 
 function copyOne({ instance, from, to, otherwise, sha256 }: CopyOrder, marker: string, buffer: Buffer): CopyResult {
   const temporary = `${dirname(to)}/.${marker}-${instance}.part`;
