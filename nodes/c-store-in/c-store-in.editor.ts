@@ -1,0 +1,40 @@
+import { useOrAddConfig } from '../editor/default-config';
+import { prepareForm } from '../editor/form';
+import { nodeLabel, nodeLabelStyle, shown } from '../editor/labels';
+import { categoryDescription, translate } from '../editor/red';
+import { aeTitle, aeTitles, configNode, decimal, flag, host, ipAddresses, whole } from '../editor/validators';
+import type { CStoreInProperties } from './properties';
+
+RED.nodes.registerType<CStoreInProperties>('exdicom-c-store-in', {
+  category: 'EXDICOM',
+  categoryDescription: categoryDescription('c-store-in'),
+  color: '#7DB3AC',
+  defaults: {
+    name: { value: '' },
+    ledger: { value: '', type: 'exdicom-ledger', validate: configNode('label.ledger') },
+    host: { value: '127.0.0.1', validate: host('label.host') },
+    port: { value: '${EXDICOM_LISTEN_PORT:-11112}', validate: whole('label.port', 1, 65_535) },
+    aet: { value: '${EXDICOM_AET:-EXDICOM}', validate: aeTitle('label.aet') },
+    checkAet: { value: false, validate: flag('label.checkAet') },
+    callers: { value: '', validate: aeTitles('label.callers') },
+    addresses: { value: '', validate: ipAddresses('label.addresses') },
+    quiet: { value: '10', validate: decimal('label.quiet', 1, 86_400) },
+    associations: { value: '10', validate: whole('label.associations', 1, 100) },
+    issuer: { value: '' },
+  },
+  inputs: 0,
+  outputs: 1,
+  icon: 'c-store-in.svg',
+  paletteLabel: 'c-store-in',
+  label() { return nodeLabel(this.name, 'c-store-in', `${shown(this.aet)} :${shown(this.port)}`); },
+  labelStyle() { return nodeLabelStyle(this.name); },
+  outputLabels() { return translate(this, 'port.output'); },
+  onadd() { useOrAddConfig(this, 'ledger', 'exdicom-ledger'); },
+  oneditprepare() {
+    prepareForm(this);
+    const address = $('#node-input-host');
+    const update = (): void => { $('#exdicom-c-store-in-open').toggle(!['127.0.0.1', '::1', 'localhost'].includes(String(address.val() ?? '').trim())); };
+    address.on('change input', update);
+    update();
+  },
+});

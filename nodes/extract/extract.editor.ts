@@ -1,0 +1,40 @@
+import { prepareForm } from '../editor/form';
+import { nodeLabel, nodeLabelStyle } from '../editor/labels';
+import { categoryDescription, translate } from '../editor/red';
+import { configNode, decimal, oneOf, whole } from '../editor/validators';
+import { preparePasswords, savePasswords } from './passwords.editor';
+import type { ExtractCredentials, ExtractProperties } from './properties';
+
+RED.nodes.registerType<ExtractProperties, ExtractCredentials>('exdicom-extract', {
+  category: 'EXDICOM',
+  categoryDescription: categoryDescription('extract'),
+  color: '#ACA3CF',
+  defaults: {
+    name: { value: '' },
+    ledger: { value: '', type: 'exdicom-ledger', validate: configNode('label.ledger', { empty: true }) },
+    per: { value: 'job', validate: oneOf('label.per', ['job', 'study', 'series']) },
+    patients: { value: 'go-on', validate: oneOf('label.patients', ['go-on', 'split', 'stop']) },
+    depth: { value: '1', validate: whole('label.depth', 0, 5) },
+    maxBytes: { value: '100', validate: decimal('label.maxBytes', 0.001, 1_000_000) },
+    maxEntries: { value: '100000', validate: whole('label.maxEntries', 1, 10_000_000) },
+    maxRatio: { value: '1000', validate: whole('label.maxRatio', 1, 1_000_000) },
+    maxName: { value: '1024', validate: whole('label.maxName', 1, 65_535) },
+    timeLimit: { value: '60', validate: decimal('label.timeLimit', 0.1, 10_080) },
+  },
+  credentials: {
+    passwords: { type: 'password' },
+  },
+  inputs: 1,
+  outputs: 1,
+  icon: 'extract.svg',
+  paletteLabel: 'extract',
+  label() { return nodeLabel(this.name, 'extract', this.per === 'study' || this.per === 'series' ? translate(this, `per.${this.per}`) : ''); },
+  labelStyle() { return nodeLabelStyle(this.name); },
+  inputLabels() { return translate(this, 'port.input'); },
+  outputLabels() { return translate(this, 'port.output'); },
+  oneditprepare() {
+    prepareForm(this);
+    preparePasswords(this);
+  },
+  oneditsave() { savePasswords(); },
+});
