@@ -1,0 +1,204 @@
+/**
+ * The headers of RAR 4 and RAR 5 archives, walked without unpacking: what unrar does not tell (links, raw names, how far the
+ * archive reaches), and what is checked before anything is unpacked.
+ */
+import type { ByteSource } from './byte-source';
+import { RAR4_SIGNATURE, RAR5_SIGNATURE } from './format';
+
+export interface RarHeader {
+  /** Undefined where unrar decodes the name well: RAR 5 and RAR 4 with the Unicode flag. */
+  readonly rawName: Buffer | undefined;
+  /** `copy`: the archive holds the content once and this entry is a copy of an earlier one. */
+  readonly link: 'none' | 'link' | 'copy';
+  readonly nameBytes: number;
+  /** False where the archive was made from a stream, so that nobody knew. */
+  readonly sizeKnown: boolean;
+  /** Bytes of the dictionary that unpacking allocates. */
+  readonly dictionary: number;
+}
+
+export interface RarVolume {
+  readonly version: 4 | 5;
+  readonly multiVolume: boolean;
+  /** `x.part1.rar` rather than `x.rar`, `x.r00`. */
+  readonly newNaming: boolean;
+  readonly solid: boolean;
+  readonly encryptedHeaders: boolean;
+  /** False for a volume that continues another one. */
+  readonly first: boolean;
+  /** Files that begin in this volume; undefined where the headers are encrypted. */
+  readonly files: readonly RarHeader[] | undefined;
+  /** `more`: another volume follows. `cut`: the archive ends in the middle of something. `unknown`: nothing tells. */
+  readonly end: 'end' | 'more' | 'cut' | 'unknown';
+}
+
+/** A header larger than unrar takes. */
+const HEADER_MAX = 0x200000;
+
+class Cut extends Error {}
+
+/** Reads numbers one after the other. */
+class Cursor {
+  at = 0;
+  constructor(readonly bytes: Buffer) {}
+
+  /** RAR 5's variable-length integer. */
+  vint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    throw new Cut();
+  }
+
+  byte(): number {
+    const byte = this.bytes[this.at];
+    if (byte === undefined) throw new Cut();
+    this.at += 1;
+    return byte;
+  }
+
+  u16(): number {
+    return this.byte() + this.byte() * 0x100;
+  }
+
+  u32(): number {
+    return this.u16() + this.u16() * 0x10000;
+  }
+
+  take(length: number): Buffer {
+    if (this.at + length > this.bytes.length) throw new Cut();
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+}
+
+const REDIRECTION = 5;
+const FILE_COPY = 5;
+
+function readFile5(cursor: Cursor, extra: Buffer): RarHeader {
+  const flags = cursor.vint();
+  cursor.vint();
+  cursor.vint();
+  if ((flags & 2) !== 0) cursor.u32();
+  if ((flags & 4) !== 0) cursor.u32();
+  const compression = cursor.vint();
+  cursor.vint();
+  const nameBytes = cursor.vint();
+  let link: RarHeader['link'] = 'none';
+  const records = new Cursor(extra);
+  while (records.at < extra.length) {
+    const record = new Cursor(records.take(records.vint()));
+    if (record.bytes.length > 0 && record.vint() === REDIRECTION) link = record.vint() === FILE_COPY ? 'copy' : 'link';
+  }
+  const folder = (flags & 1) !== 0;
+  return { rawName: undefined, link, nameBytes, sizeKnown: (flags & 8) === 0, dictionary: folder ? 0 : 0x20000 * 2 ** ((compression >>> 10) & 0xf) };
+}
+
+function walk5(source: ByteSource, start: number, bounds: { readonly end: number }): RarVolume {
+  const files: RarHeader[] = [];
+  let volume = { multiVolume: false, solid: false, first: true };
+  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 5, newNaming: true, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  for (let at = start + RAR5_SIGNATURE.length; at < bounds.end;) {
+    const prefix = new Cursor(source.view(at, Math.min(16, bounds.end - at)));
+    let next: number;
+    try {
+      prefix.u32();
+      const length = prefix.vint();
+      if (length === 0 || length > HEADER_MAX || at + prefix.at + length > bounds.end) return told('cut');
+      const header = new Cursor(Buffer.from(source.view(at + prefix.at, length)));
+      const type = header.vint();
+      const flags = header.vint();
+      const extraLength = (flags & 1) !== 0 ? header.vint() : 0;
+      const dataLength = (flags & 2) !== 0 ? header.vint() : 0;
+      next = at + prefix.at + length + dataLength;
+      if (type === 4) return told('unknown', true);
+      if (type === 5) return told((header.vint() & 1) !== 0 ? 'more' : 'end');
+      if (type === 1) {
+        const archive = header.vint();
+        const number = (archive & 2) !== 0 ? header.vint() : 0;
+        volume = { multiVolume: (archive & 1) !== 0, solid: (archive & 4) !== 0, first: number === 0 };
+      } else if (type === 2 && (flags & 8) === 0) {
+        files.push(readFile5(header, header.bytes.subarray(Math.max(0, header.bytes.length - extraLength))));
+      }
+    } catch (thrown) {
+      if (thrown instanceof Cut) return told('cut');
+      throw thrown;
+    }
+    if (next > bounds.end) return told('cut');
+    at = next;
+  }
+  return told('unknown');
+}
+
+/** Old RAR keeps the dictionary in three bits, from 64 kB; seven means a folder. */
+function readFile4(header: Cursor, flags: number): RarHeader & { readonly packed: number } {
+  let packed = header.u32();
+  header.u32();
+  const host = header.byte();
+  header.take(8);
+  header.take(2);
+  const nameBytes = header.u16();
+  const attributes = header.u32();
+  if ((flags & 0x100) !== 0) {
+    packed += header.u32() * 0x100000000;
+    header.u32();
+  }
+  const name = header.take(nameBytes);
+  const window = (flags >>> 5) & 7;
+  return {
+    packed, nameBytes, sizeKnown: true,
+    rawName: (flags & 0x200) === 0 ? name : undefined,
+    link: host === 3 && (attributes & 0xf000) === 0xa000 ? 'link' : 'none',
+    dictionary: window === 7 ? 0 : 0x10000 * 2 ** window,
+  };
+}
+
+function walk4(source: ByteSource, start: number, bounds: { readonly end: number }): RarVolume {
+  const files: RarHeader[] = [];
+  let volume = { multiVolume: false, newNaming: false, solid: false, first: true };
+  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 4, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  for (let at = start + RAR4_SIGNATURE.length; at < bounds.end;) {
+    const head = source.view(at, Math.min(7, bounds.end - at));
+    if (head.length < 7) return told(at + head.length === bounds.end ? 'cut' : 'unknown');
+    const type = head[2]!;
+    const flags = head.readUInt16LE(3);
+    const size = head.readUInt16LE(5);
+    if (size < 7 || at + size > bounds.end) return told('cut');
+    if (type < 0x72 || type > 0x7b) return told('cut');
+    let next = at + size;
+    try {
+      const header = new Cursor(Buffer.from(source.view(at, size)));
+      header.take(7);
+      if (type === 0x7b) return told((flags & 1) !== 0 ? 'more' : 'end');
+      if (type === 0x73) {
+        volume = { multiVolume: (flags & 1) !== 0, newNaming: (flags & 0x10) !== 0, solid: (flags & 8) !== 0, first: true };
+        if ((flags & 0x80) !== 0) return told('unknown', true);
+      } else if (type === 0x74 || type === 0x7a) {
+        const { packed, ...file } = readFile4(header, flags);
+        next += packed;
+        if (type === 0x74 && (flags & 1) === 0) files.push(file);
+        else if (type === 0x74 && files.length === 0) volume = { ...volume, first: false };
+      } else if ((flags & 0x8000) !== 0) {
+        next += header.u32();
+      }
+    } catch (thrown) {
+      if (thrown instanceof Cut) return told('cut');
+      throw thrown;
+    }
+    if (next > bounds.end) return told('cut');
+    at = next;
+  }
+  // Before RAR 3 there was no end block.
+  return told('unknown');
+}
+
+/** @param start where the signature stands. @returns undefined where there is none. */
+export function readRarVolume(source: ByteSource, start: number, end = source.size): RarVolume | undefined {
+  const signature = source.read(start, RAR5_SIGNATURE.length);
+  if (signature.equals(RAR5_SIGNATURE)) return walk5(source, start, { end });
+  if (signature.subarray(0, RAR4_SIGNATURE.length).equals(RAR4_SIGNATURE)) return walk4(source, start, { end });
+  return undefined;
+}

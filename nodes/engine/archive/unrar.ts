@@ -1,0 +1,145 @@
+/**
+ * unrar (compiled to WebAssembly in node-unrar-js) with our own hands under it: it reads volumes that we opened and writes
+ * into sinks that we number, so no name of an archive ever reaches a disk, and sizes are watched while it writes.
+ */
+import { Extractor } from 'node-unrar-js/dist/js/Extractor';
+import type { FileHeader, SeekMethod } from 'node-unrar-js/dist/js/Extractor';
+import { ExdicomError } from '../errors';
+import { ByteSource } from './byte-source';
+
+interface UnrarModule {
+  HEAPU8: Uint8Array;
+  extractor: Extractor;
+}
+
+/** Takes what one entry unpacks to; false ends the entry. */
+export interface EntryWriter {
+  write(chunk: Uint8Array): boolean;
+}
+
+export interface UnrarInput {
+  /** Paths of the volumes in their order; a volume that was cut into files by other means has several. */
+  readonly volumes: ReadonlyArray<readonly string[]>;
+  /** Where the first one begins, after the program of a self-extracting archive. */
+  readonly start: number;
+  /** `x.part1.rar` or `x.rar`, `x.r00`: unrar asks for the next volume by a name that it makes from the one before. */
+  readonly newNaming: boolean;
+}
+
+/** A module of its own for every archive: its memory never shrinks, and one that was left by an exception stays broken. */
+async function loadModule(): Promise<UnrarModule> {
+  const factory = require('node-unrar-js/dist/js/unrar') as { readonly default: () => Promise<UnrarModule> } | (() => Promise<UnrarModule>);
+  return typeof factory === 'function' ? factory() : factory.default();
+}
+
+export const newUnrar = async (input: UnrarInput, password: string): Promise<Unrar> => new Unrar(await loadModule(), input, password);
+
+type Handle =
+  | { readonly kind: 'volume'; readonly source: ByteSource; readonly start: number; position: number }
+  /** An entry that a later one copies: its bytes are not asked for again, see `Unrar.created`. */
+  | { readonly kind: 'copied' }
+  | { readonly kind: 'entry'; position: number };
+
+export class Unrar extends Extractor implements Disposable {
+  readonly #module: UnrarModule;
+  readonly #input: UnrarInput;
+  readonly #handles = new Map<number, Handle>();
+  #next = 1;
+  /** Where the entry that is being unpacked goes; set before each entry, undefined where nothing is wanted. */
+  writer: EntryWriter | undefined;
+  /** Whether unrar has asked for an output file since this was last set to false; it does not for links and folders. */
+  createdOne = false;
+  /** Where the entry being unpacked is a copy: the name, in unrar's words, of the one that it copies. */
+  copyOf: string | undefined;
+  /** Names under which unrar created the entries so far. */
+  readonly created = new Map<string, number>();
+  /** Number of the entry being unpacked. */
+  current = 0;
+
+  constructor(module: UnrarModule, input: UnrarInput, password: string) {
+    super(module, password);
+    this.#module = module;
+    this.#input = input;
+    module.extractor = this;
+  }
+
+  [Symbol.dispose](): void {
+    for (const handle of this.#handles.values()) if (handle.kind === 'volume') handle.source[Symbol.dispose]();
+    this.#handles.clear();
+  }
+
+  protected override get _filePath(): string {
+    return this.#input.newNaming ? 'v.part00001.rar' : 'v.rar';
+  }
+
+  #volume(name: string): number | undefined {
+    const part = /^v\.part(\d+)\.rar$/u.exec(name);
+    if (part) return Number(part[1]) - 1;
+    const old = /^v\.(?:rar|([r-z])(\d\d))$/u.exec(name);
+    if (old) return old[1] === undefined ? 0 : 1 + (old[1].codePointAt(0)! - 0x72) * 100 + Number(old[2]);
+    return undefined;
+  }
+
+  #add(handle: Handle): number {
+    this.#handles.set(this.#next, handle);
+    this.#next += 1;
+    return this.#next - 1;
+  }
+
+  protected open(name: string): number {
+    const volume = this.#volume(name);
+    if (volume !== undefined) {
+      const paths = this.#input.volumes[volume];
+      if (paths === undefined) throw new ExdicomError('MISSING_VOLUME');
+      return this.#add({ kind: 'volume', source: new ByteSource(paths), start: volume === 0 ? this.#input.start : 0, position: 0 });
+    }
+    if (!this.created.has(name)) throw new ExdicomError('ENTRY_DAMAGED');
+    this.copyOf = name;
+    return this.#add({ kind: 'copied' });
+  }
+
+  protected create(name: string): number {
+    this.createdOne = true;
+    this.created.set(name, this.current);
+    return this.#add({ kind: 'entry', position: 0 });
+  }
+
+  protected closeFile(handle: number): void {
+    const open = this.#handles.get(handle);
+    if (open?.kind === 'volume') open.source[Symbol.dispose]();
+    this.#handles.delete(handle);
+  }
+
+  protected read(handle: number, buffer: number, size: number): number {
+    const open = this.#handles.get(handle);
+    if (open?.kind !== 'volume') return 0;
+    const count = open.source.readInto(this.#module.HEAPU8.subarray(buffer, buffer + size), open.start + open.position);
+    open.position += count;
+    return count;
+  }
+
+  protected write(handle: number, buffer: number, size: number): boolean {
+    const open = this.#handles.get(handle);
+    if (open?.kind !== 'entry') return false;
+    open.position += size;
+    return this.writer === undefined || this.writer.write(this.#module.HEAPU8.subarray(buffer, buffer + size));
+  }
+
+  protected tell(handle: number): number {
+    const open = this.#handles.get(handle);
+    return open === undefined || open.kind === 'copied' ? 0 : open.position;
+  }
+
+  protected seek(handle: number, position: number, method: SeekMethod): boolean {
+    const open = this.#handles.get(handle);
+    if (open === undefined) return false;
+    if (open.kind !== 'volume') return method !== 'SET' || position === 0;
+    const size = open.source.size - open.start;
+    const target = position + (method === 'CUR' ? open.position : method === 'END' ? size : 0);
+    if (target < 0 || target > size) return false;
+    open.position = target;
+    return true;
+  }
+}
+
+export type { FileHeader };

@@ -1,0 +1,34 @@
+/** What a file, or the volumes of a set, are as a whole: an archive of which kind, and whether it is all there. */
+import { basename } from 'node:path';
+import { ByteSource } from './byte-source';
+import { rarStart, SFX_BYTES, sniff, SNIFF_BYTES } from './format';
+import type { ArchiveFormat } from './format';
+import { readRarVolume } from './rar-headers';
+import { isVolumeName } from './volumes';
+import { hasZipEnd } from './zip-directory';
+
+/** The kind of archive that these volumes are, other bytes in front of it allowed; undefined where they are none. */
+export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefined {
+  using source = new ByteSource(paths);
+  const found = sniff(source.read(0, SNIFF_BYTES));
+  if (found.kind === 'archive') return found.format;
+  if (found.kind === 'foreign') return undefined;
+  if (rarStart(source.read(0, SFX_BYTES)) >= 0) return 'rar';
+  return hasZipEnd(source) ? 'zip' : undefined;
+}
+
+/**
+ * Whether an archive reaches to its end record; true for all else, and where nothing tells (encrypted RAR headers, RAR before
+ * version 3). A copy under way is not whole, a missing volume is another matter. Synchronous: for workers.
+ * @param paths of one file, or of the volumes of a set in their order.
+ */
+export function isWhole(paths: readonly string[]): boolean {
+  using source = new ByteSource(paths);
+  const found = sniff(source.read(0, SNIFF_BYTES));
+  if (found.kind !== 'archive') return true;
+  if (found.format === 'zip') return hasZipEnd(source) || isVolumeName(basename(paths.at(-1) ?? ''));
+  return paths.every((path) => {
+    using volume = new ByteSource([path]);
+    return readRarVolume(volume, 0)?.end !== 'cut';
+  }) || readRarVolume(source, 0)?.end !== 'cut';
+}

@@ -1,0 +1,265 @@
+/**
+ * The central directory of a zip file (APPNOTE 6.3.10): the only place that is believed. Local headers are asked for nothing
+ * but where the data begins.
+ */
+import { ExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
+import type { ByteSource } from './byte-source';
+import type { RawName } from './names';
+import { RATIO_FROM } from './settings';
+import type { ExtractLimits } from './settings';
+
+export interface AesParameters {
+  /** AE-1 keeps the CRC-32, AE-2 has the authentication code alone. */
+  readonly version: 1 | 2;
+  /** Bytes of the key: 16, 24 or 32. */
+  readonly keyLength: number;
+}
+
+export interface ZipEntry {
+  readonly name: RawName;
+  readonly method: number;
+  readonly crc: number;
+  readonly packed: number;
+  readonly size: number;
+  /** Of the local header, within all volumes together. */
+  readonly offset: number;
+  readonly encryption: 'none' | 'zipcrypto' | 'aes' | 'unknown';
+  readonly aes?: AesParameters;
+  /** The byte that a ZipCrypto password is checked against (APPNOTE 6.1.6). */
+  readonly check: number;
+  /** Why the entry is not unpacked, known before a byte of it is read. */
+  readonly refused?: ErrorCode;
+}
+
+export interface ZipDirectory {
+  readonly entries: readonly ZipEntry[];
+  /** Data of entries ends here. */
+  readonly end: number;
+}
+
+const END = 0x06054b50;
+const END64 = 0x06064b50;
+const LOCATOR64 = 0x07064b50;
+const CENTRAL = 0x02014b50;
+const END_SIZE = 22;
+const COMMENT_MAX = 0xffff;
+/** Bytes of the directory per entry that are believed at most: names and extra fields of 64 kB each only exist to hurt. */
+const BYTES_PER_ENTRY = 4096;
+
+const damaged = (): ExdicomError => new ExdicomError('ARCHIVE_DAMAGED');
+
+interface End {
+  readonly count: number;
+  readonly size: number;
+  /** Of the central directory, as written. */
+  readonly offset: number;
+  readonly disk: number;
+  readonly directoryDisk: number;
+  /** Where the end record (the zip64 one, where there is one) begins. */
+  readonly position: number;
+  readonly zip64: boolean;
+}
+
+/** The end record's values; the zip64 record replaces those that did not fit (APPNOTE 4.3.14). */
+function readEnd(source: ByteSource, tail: Buffer, at: number, tailStart: number): End | undefined {
+  const plain: End = {
+    disk: tail.readUInt16LE(at + 4), directoryDisk: tail.readUInt16LE(at + 6), count: tail.readUInt16LE(at + 10),
+    size: tail.readUInt32LE(at + 12), offset: tail.readUInt32LE(at + 16), position: tailStart + at, zip64: false,
+  };
+  if (at < 20 || tail.readUInt32LE(at - 20) !== LOCATOR64) return plain;
+  const stated = Number(tail.readBigUInt64LE(at - 12)) + (source.volumeStart(tail.readUInt32LE(at - 16)) ?? 0);
+  // Bytes in front of the archive shift the record; it then ends where the locator begins.
+  for (const position of [stated, plain.position - 20 - 56]) {
+    if (!Number.isSafeInteger(position) || position < 0) continue;
+    const record = source.read(position, 56);
+    if (record.length === 56 && record.readUInt32LE(0) === END64) {
+      return {
+        disk: record.readUInt32LE(16), directoryDisk: record.readUInt32LE(20), count: Number(record.readBigUInt64LE(32)),
+        size: Number(record.readBigUInt64LE(40)), offset: Number(record.readBigUInt64LE(48)), position, zip64: true,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** Where the directory begins: as written, or shifted by the bytes that were put in front of the archive. */
+function placeDirectory(source: ByteSource, end: End): { readonly position: number; readonly shift: number } | undefined {
+  const first = source.volumeStart(end.directoryDisk);
+  const written = first === undefined ? undefined : first + end.offset;
+  const touching = end.position - end.size;
+  for (const position of [touching, written]) {
+    if (position === undefined || position < 0 || position + end.size > end.position) continue;
+    if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(Buffer.from('504b0102', 'hex')))) {
+      return { position, shift: source.volumes > 1 || written === undefined ? 0 : position - written };
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Finds the end record from the back. Its signature may stand in the comment too, so a candidate counts only when its
+ * comment ends with the file and a directory lies where it says; then one that is followed by foreign bytes.
+ */
+function findEnd(source: ByteSource): { readonly end: End; readonly position: number; readonly shift: number } {
+  const length = Math.min(source.size, END_SIZE + COMMENT_MAX + 20);
+  const tailStart = source.size - length;
+  const tail = source.read(tailStart, length);
+  let volumesMissing = false;
+  for (const strict of [true, false]) {
+    for (let at = tail.length - END_SIZE; at >= 0; at -= 1) {
+      if (tail.readUInt32LE(at) !== END) continue;
+      if ((at + END_SIZE + tail.readUInt16LE(at + 20) === tail.length) !== strict) continue;
+      const end = readEnd(source, tail, at, tailStart);
+      if (end === undefined) continue;
+      if (source.volumes < end.disk + 1 && end.disk < 0xffff && source.volumes === 1) { volumesMissing = true; continue; }
+      const placed = placeDirectory(source, end);
+      if (placed) return { end, ...placed };
+      if (source.volumes < end.disk + 1) volumesMissing = true;
+    }
+  }
+  throw volumesMissing ? new ExdicomError('MISSING_VOLUME') : damaged();
+}
+
+interface Extras {
+  zip64: Buffer | undefined;
+  unicodePath: Buffer | undefined;
+  aes: Buffer | undefined;
+}
+
+function readExtras(extra: Buffer): Extras {
+  const found: Extras = { zip64: undefined, unicodePath: undefined, aes: undefined };
+  for (let at = 0; at + 4 <= extra.length;) {
+    const id = extra.readUInt16LE(at);
+    const length = extra.readUInt16LE(at + 2);
+    const value = extra.subarray(at + 4, at + 4 + length);
+    if (value.length === length) {
+      if (id === 0x0001) found.zip64 = value;
+      else if (id === 0x7075) found.unicodePath = value;
+      else if (id === 0x9901) found.aes = value;
+    }
+    at += 4 + length;
+  }
+  return found;
+}
+
+const AES_KEYS: Readonly<Record<number, number>> = { 1: 16, 2: 24, 3: 32 };
+
+/** The entry at `at`, or undefined for a folder. */
+function readEntry(directory: Buffer, at: number, source: ByteSource, shift: number, limits: ExtractLimits): ZipEntry | undefined {
+  const flags = directory.readUInt16LE(at + 8);
+  const nameLength = directory.readUInt16LE(at + 28);
+  const extraLength = directory.readUInt16LE(at + 30);
+  // A copy, since the directory itself is dropped when all of it is read.
+  const bytes = Buffer.from(directory.subarray(at + 46, at + 46 + Math.min(nameLength, limits.nameBytes)));
+  const extras = readExtras(directory.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
+  let method = directory.readUInt16LE(at + 10);
+  let refused: ErrorCode | undefined;
+
+  let packed = directory.readUInt32LE(at + 20);
+  let size = directory.readUInt32LE(at + 24);
+  let offset = directory.readUInt32LE(at + 42);
+  let disk = directory.readUInt16LE(at + 34);
+  // Only values that did not fit are in the zip64 field, in this order (APPNOTE 4.5.3).
+  let next = 0;
+  const wide = (): number => {
+    if (extras.zip64 === undefined || extras.zip64.length < next + 8) { refused = 'ENTRY_DAMAGED'; return 0; }
+    const value = extras.zip64.readBigUInt64LE(next);
+    next += 8;
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) { refused = 'ENTRY_DAMAGED'; return 0; }
+    return Number(value);
+  };
+  if (size === 0xffffffff) size = wide();
+  if (packed === 0xffffffff) packed = wide();
+  if (offset === 0xffffffff) offset = wide();
+  if (disk === 0xffff && extras.zip64 !== undefined && extras.zip64.length >= next + 4) disk = extras.zip64.readUInt32LE(next);
+
+  const host = directory[at + 5]!;
+  const attributes = directory.readUInt32LE(at + 38);
+  const last = bytes.at(-1);
+  const folder = last === 0x2f || (last === 0x5c && (attributes & 0x10) !== 0) || (host !== 3 && (attributes & 0x10) !== 0);
+  // What calls itself a folder but holds data is looked at like any other entry.
+  if (folder && size === 0) return undefined;
+
+  let encryption: ZipEntry['encryption'] = 'none';
+  let aes: AesParameters | undefined;
+  if ((flags & 1) !== 0) {
+    encryption = 'zipcrypto';
+    if ((flags & 0x40) !== 0) encryption = 'unknown';
+    else if (method === 99) {
+      const keyLength = extras.aes !== undefined && extras.aes.length >= 7 ? AES_KEYS[extras.aes[4]!] : undefined;
+      if (extras.aes === undefined || keyLength === undefined) encryption = 'unknown';
+      else {
+        encryption = 'aes';
+        aes = { version: extras.aes.readUInt16LE(0) === 1 ? 1 : 2, keyLength };
+        method = extras.aes.readUInt16LE(5);
+      }
+    }
+  }
+
+  const start = source.volumes > 1 ? source.volumeStart(disk) : 0;
+  offset += (start ?? 0) + shift;
+  const unix = host === 3 || host === 19;
+  if (unix && (attributes >>> 28) === 0xa) refused ??= 'ENTRY_LINK';
+  else if (nameLength > limits.nameBytes) refused ??= 'LIMIT_NAME';
+  else if ((method !== 0 && method !== 8) || encryption === 'unknown') refused ??= 'ENTRY_METHOD';
+  else if (start === undefined || offset < 0) refused ??= 'ENTRY_DAMAGED';
+  else if (size > RATIO_FROM && size > packed * limits.ratio) refused ??= 'LIMIT_RATIO';
+
+  const modifiedOrCrc = (flags & 8) !== 0 ? directory[at + 13]! : directory[at + 19]!;
+  return {
+    name: { bytes, utf8: (flags & 0x800) !== 0, ...(extras.unicodePath === undefined ? {} : { unicodePath: Buffer.from(extras.unicodePath) }) },
+    method, crc: directory.readUInt32LE(at + 16), packed, size, offset, encryption, check: modifiedOrCrc,
+    ...(aes === undefined ? {} : { aes }), ...(refused === undefined ? {} : { refused }),
+  };
+}
+
+/** Entries must not share bytes: that is how a few kilobytes become petabytes. */
+function refuseOverlaps(entries: readonly ZipEntry[]): void {
+  const placed = entries.filter(({ packed, refused }) => packed > 0 && refused !== 'ENTRY_DAMAGED').toSorted((a, b) => a.offset - b.offset);
+  for (const [i, entry] of placed.entries()) {
+    const following = placed[i + 1];
+    // A local header has 30 bytes at least.
+    if (following !== undefined && entry.offset + 30 + entry.packed > following.offset) throw new ExdicomError('LIMIT_OVERLAP');
+  }
+}
+
+/**
+ * Reads the central directory; folders are left out.
+ * @throws {ExdicomError} ARCHIVE_DAMAGED without a whole directory, MISSING_VOLUME, LIMIT_ENTRIES, LIMIT_OVERLAP.
+ */
+export function readZipDirectory(source: ByteSource, limits: ExtractLimits): ZipDirectory {
+  const { end, position, shift } = findEnd(source);
+  if (source.volumes > 1 && end.disk + 1 > source.volumes && end.disk > 0) throw new ExdicomError('MISSING_VOLUME');
+  if (end.count > limits.entries) throw new ExdicomError('LIMIT_ENTRIES', { detail: `${end.count}` });
+  if (end.size > Math.max(1 << 24, limits.entries * BYTES_PER_ENTRY)) throw new ExdicomError('LIMIT_ENTRIES');
+
+  const directory = source.read(position, end.size);
+  if (directory.length !== end.size) throw damaged();
+  const entries: ZipEntry[] = [];
+  let seen = 0;
+  let at = 0;
+  while (at + 46 <= directory.length && directory.readUInt32LE(at) === CENTRAL) {
+    const length = 46 + directory.readUInt16LE(at + 28) + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
+    if (at + length > directory.length) throw damaged();
+    seen += 1;
+    if (seen > limits.entries) throw new ExdicomError('LIMIT_ENTRIES');
+    const entry = readEntry(directory, at, source, shift, limits);
+    if (entry !== undefined) entries.push(entry);
+    at += length;
+  }
+  // Without zip64 the count is kept in 16 bits; some writers let it wrap.
+  if (end.zip64 ? seen !== end.count : (seen & 0xffff) !== end.count) throw damaged();
+  refuseOverlaps(entries);
+  return { entries, end: position };
+}
+
+/** Whether an end record stands at the end of the file, as far as can be told without reading the directory. */
+export function hasZipEnd(source: ByteSource): boolean {
+  try {
+    findEnd(source);
+    return true;
+  } catch (thrown) {
+    return thrown instanceof ExdicomError && thrown.code === 'MISSING_VOLUME';
+  }
+}

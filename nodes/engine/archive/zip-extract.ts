@@ -1,0 +1,183 @@
+/** Unpacks entries of a zip. Small ones by one synchronous inflate, which nothing beats; large ones in bounded blocks. */
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createInflateRaw, crc32, inflateRawSync } from 'node:zlib';
+import { toExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
+import type { ByteSource } from './byte-source';
+import { decodeName, isJunkName } from './names';
+import type { NameEncoding } from './settings';
+import { Sink, settleBuffer, SMALL } from './settle';
+import type { SettleContext, Settled, Verdict } from './settle';
+import { aesOverhead, openAes, openZipCrypto, zipCryptoOverhead } from './zip-decrypt';
+import type { Decryptor } from './zip-decrypt';
+import type { ZipDirectory, ZipEntry } from './zip-directory';
+
+export interface ZipShare {
+  readonly source: ByteSource;
+  readonly directory: ZipDirectory;
+  readonly from: number;
+  readonly to: number;
+  /** Number of the archive's first entry within the job. */
+  readonly base: number;
+  readonly encoding: NameEncoding;
+  readonly prefix: string;
+  readonly passwords: readonly string[];
+  readonly context: SettleContext;
+}
+
+export interface ShareResult {
+  readonly settled: Settled[];
+  /** Whether any entry was decrypted and found right. */
+  readonly proven: boolean;
+}
+
+/** Data of one entry as it lies in the source. */
+interface Extent {
+  readonly start: number;
+  readonly length: number;
+  readonly trailer: Buffer;
+  readonly decryptor: Decryptor | undefined;
+}
+
+class Refused extends Error {
+  constructor(readonly code: ErrorCode) { super(code); }
+}
+
+/** What zlib throws about bytes is the entry's fault; all else is ours. */
+function entryFault(thrown: unknown): ErrorCode | undefined {
+  if (thrown instanceof Refused) return thrown.code;
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  return code.startsWith('Z_') || code === 'ERR_BUFFER_TOO_LARGE' ? 'ENTRY_DAMAGED' : undefined;
+}
+
+/** Where the entry's data begins: its local header says so (APPNOTE 4.3.7). */
+function locate(source: ByteSource, entry: ZipEntry, end: number): { readonly start: number; readonly length: number } {
+  const header = source.view(entry.offset, 30);
+  if (header.length < 30 || header.readUInt32LE(0) !== 0x04034b50) throw new Refused('ENTRY_DAMAGED');
+  const start = entry.offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
+  if (start + entry.packed > end) throw new Refused('ENTRY_DAMAGED');
+  return { start, length: entry.packed };
+}
+
+/** The data once for each password that passes the entry's check, or once for an entry without encryption. */
+function* openings(source: ByteSource, entry: ZipEntry, place: { readonly start: number; readonly length: number }, passwords: readonly Buffer[]): Generator<Extent & { readonly password: number }> {
+  if (entry.encryption === 'none') {
+    yield { ...place, trailer: Buffer.alloc(0), decryptor: undefined, password: -1 };
+    return;
+  }
+  const overhead = entry.aes === undefined ? zipCryptoOverhead : aesOverhead(entry.aes);
+  const length = place.length - overhead.before - overhead.after;
+  if (length < 0) throw new Refused('ENTRY_DAMAGED');
+  const header = source.read(place.start, overhead.before);
+  const trailer = source.read(place.start + overhead.before + length, overhead.after);
+  for (const [index, password] of passwords.entries()) {
+    const decryptor = entry.aes === undefined ? openZipCrypto(header, entry.check, password) : openAes(header, entry.aes, password);
+    if (decryptor !== undefined) yield { start: place.start + overhead.before, length, trailer, decryptor, password: index };
+  }
+}
+
+/** AE-2 leaves the CRC-32 empty on purpose. */
+const hasCrc = (entry: ZipEntry): boolean => entry.aes?.version !== 2;
+
+/** A small entry's content. */
+function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent): Buffer {
+  // Decryption changes the bytes, so it works on a copy.
+  const packed = decryptor === undefined ? source.view(start, length) : source.read(start, length);
+  if (packed.length !== length) throw new Refused('ENTRY_DAMAGED');
+  decryptor?.update(packed);
+  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new Refused('ENTRY_CRC');
+  let content = packed;
+  if (entry.method === 8) content = inflateRawSync(packed, { maxOutputLength: Math.max(1, entry.size), chunkSize: Math.max(64, entry.size) });
+  if (content.length !== entry.size) throw new Refused('ENTRY_DAMAGED');
+  if (hasCrc(entry) && crc32(content) !== entry.crc) throw new Refused('ENTRY_CRC');
+  return content;
+}
+
+/** A large entry's content, to the disk. */
+async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent, sink: Sink, tick: () => void): Promise<void> {
+  let crc = 0;
+  function* plain(): Generator<Buffer> {
+    let read = 0;
+    for (const block of source.blocks(start, length)) {
+      read += block.length;
+      decryptor?.update(block);
+      yield block;
+    }
+    if (read !== length) throw new Refused('ENTRY_DAMAGED');
+  }
+  const take = (chunk: Buffer): void => {
+    if (!sink.write(chunk)) throw new Refused('ENTRY_DAMAGED');
+    crc = crc32(chunk, crc);
+    tick();
+  };
+  if (entry.method === 8) {
+    // The stream keeps blocks while more are read, and `plain` uses one buffer for all.
+    function* kept(): Generator<Buffer> {
+      for (const block of plain()) yield Buffer.from(block);
+    }
+    await pipeline(Readable.from(kept(), { highWaterMark: 1 }), createInflateRaw({ chunkSize: 1 << 18 }), async (chunks: AsyncIterable<Buffer>) => {
+      for await (const chunk of chunks) take(chunk);
+    });
+  } else {
+    for (const block of plain()) take(block);
+  }
+  if (sink.bytes !== entry.size) throw new Refused('ENTRY_DAMAGED');
+  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new Refused('ENTRY_CRC');
+  if (hasCrc(entry) && crc !== entry.crc) throw new Refused('ENTRY_CRC');
+}
+
+/** Unpacks entries `from` to `to` of a zip. Stops early at an entry for which no password fits: the job waits for one then. */
+export async function extractZip(share: ZipShare, tick: () => void): Promise<ShareResult> {
+  const { source, directory, context } = share;
+  const passwords = share.passwords.map((password) => Buffer.from(password));
+  const settled: Settled[] = [];
+  let proven = false;
+
+  const unpack = async (entry: ZipEntry, n: number): Promise<Verdict> => {
+    if (entry.refused !== undefined) return { kind: 'unreadable', code: entry.refused };
+    const place = locate(source, entry, directory.end);
+    let tried = false;
+    for (const opening of openings(source, entry, place, passwords)) {
+      const small = entry.size <= SMALL && entry.packed <= SMALL + 1024;
+      const sink = small ? undefined : new Sink(n, context, entry.size);
+      try {
+        let verdict: Verdict;
+        if (sink === undefined) verdict = settleBuffer(unpackSmall(source, entry, opening), n, context);
+        else {
+          await unpackLarge(source, entry, opening, sink, tick);
+          verdict = sink.settle();
+        }
+        if (opening.password >= 0) {
+          proven = true;
+          // The next entry most likely has the same one.
+          passwords.unshift(...passwords.splice(opening.password, 1));
+        }
+        return verdict;
+      } catch (thrown) {
+        sink?.discard();
+        if (entry.encryption === 'none' || entryFault(thrown) === undefined) throw thrown;
+        tried = true;
+      }
+    }
+    return { kind: 'locked', tried };
+  };
+
+  for (let i = share.from; i < share.to; i += 1) {
+    const entry = directory.entries[i]!;
+    const common = { n: share.base + i, name: share.prefix + decodeName(entry.name, share.encoding), bytes: entry.size };
+    let verdict: Verdict;
+    try {
+      verdict = await unpack(entry, common.n);
+    } catch (thrown) {
+      const code = entryFault(thrown);
+      if (code === undefined) throw toExdicomError(thrown);
+      verdict = { kind: 'unreadable', code };
+    }
+    if (isJunkName(common.name) && (verdict.kind === 'unreadable' || verdict.kind === 'locked')) verdict = { kind: 'not-dicom' };
+    settled.push({ ...common, ...verdict });
+    if (verdict.kind === 'locked' && !verdict.tried) break;
+    tick();
+  }
+  return { settled, proven };
+}
