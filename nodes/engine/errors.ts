@@ -83,6 +83,7 @@ export const ERRORS = {
   RISK_DOCUMENT: entry('anonymize', false, 'The object is an encapsulated or scanned document or a video.', 'De-identify the document by other means.'),
   RISK_PRIVATE_SOP_CLASS: entry('anonymize', false, 'The SOP Class is private, so nobody can say where it holds identifiers.', 'Convert it to a standard object, or allow it in the profile.'),
   RISK_WSI_LABEL: entry('anonymize', false, 'The image is the label or the overview of a slide.', 'Leave it out.'),
+  DEID_NO_IDENTITY: entry('anonymize', false, 'The object names neither a patient nor a study, so it cannot be given a pseudonym.', 'Leave it out, or complete it at its source.'),
   DEID_UNREADABLE: entry('anonymize', false, 'The data set cannot be read to its end, so nobody can vouch for it.', 'Look at the file in the quarantine folder.'),
   DEID_UNSUPPORTED: entry('anonymize', false, 'The data set is encoded in a way that cannot be rewritten safely.', 'Convert the file, then send it again.'),
   DEID_LEAK: entry('anonymize', false, 'An identifier of the original was found in the result.', 'Look at the file in the quarantine folder and report it.'),

@@ -1,3 +1,66 @@
-import type { Task } from '../workers/tasks';
+/** What workers do for de-identification: rewrite files, each for itself. */
+import { renameSync, rmSync } from 'node:fs';
+import { rewriteFile } from '../dicom/rewrite';
+import { toExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
+import type { DicomFile } from '../model';
+import type { Task, TaskContext } from '../workers/tasks';
+import { keyFingerprint } from './keyed';
+import type { CompiledProfile } from './profile';
+import { DeidentificationRules } from './rules';
 
-export const deidTasks = {} satisfies Record<string, Task<never, unknown>>;
+export interface DeidFilesInput {
+  readonly profile: CompiledProfile;
+  /** The bytes of the key. */
+  readonly key: Uint8Array;
+  /** Default Issuer of Patient ID of the job's source; empty where there is none. */
+  readonly issuer: string;
+  /** `from` is read, `to` written, and renamed to `final` when it is whole. */
+  readonly files: ReadonlyArray<{ readonly n: number; readonly from: string; readonly to: string; readonly final: string }>;
+}
+
+export type DeidFileOutput =
+  | { readonly kind: 'written'; readonly n: number; readonly sha256: string; readonly file: Omit<DicomFile, 'instance'> }
+  | { readonly kind: 'quarantined'; readonly n: number; readonly code: ErrorCode; readonly detail?: string };
+
+let cached: { readonly id: string; readonly rules: DeidentificationRules } | undefined;
+
+/** A worker serves one profile at a time, so the last rules are the ones to keep. */
+function rulesFor({ profile, key, issuer }: DeidFilesInput): DeidentificationRules {
+  const id = JSON.stringify([profile.fingerprint, keyFingerprint(key, profile.scope), issuer]);
+  if (cached?.id !== id) cached = { id, rules: new DeidentificationRules({ profile, key, issuer }) };
+  return cached.rules;
+}
+
+/** Faults of the disk concern the job, not the file: they are thrown, and the job is tried again. */
+async function rewriteOne(rules: DeidentificationRules, { n, from, to, final }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
+  try {
+    const result = await rewriteFile(from, to, rules);
+    switch (result.kind) {
+      case 'written': {
+        renameSync(to, final);
+        const { kind: _, sha256, ...facts } = result;
+        return { kind: 'written', n, sha256, file: { path: final, ...facts } };
+      }
+      case 'refused': return { n, ...result.refusal, kind: 'quarantined' };
+      case 'unreadable': return { kind: 'quarantined', n, code: 'DEID_UNREADABLE', detail: `offset ${result.offset}: ${result.detail}` };
+    }
+  } catch (thrown) {
+    rmSync(to, { force: true });
+    const error = toExdicomError(thrown);
+    if (error.retryable) throw error;
+    return error.code === 'INTERNAL' ? { kind: 'quarantined', n, code: 'DEID_UNREADABLE', detail: 'internal' } : { kind: 'quarantined', n, code: error.code };
+  }
+}
+
+async function files(input: DeidFilesInput, context: TaskContext): Promise<DeidFileOutput[]> {
+  const rules = rulesFor(input);
+  const outputs: DeidFileOutput[] = [];
+  for (const file of input.files) {
+    outputs.push(await rewriteOne(rules, file));
+    context.progress(outputs.length, input.files.length);
+  }
+  return outputs;
+}
+
+export const deidTasks = { 'deid.files': files } satisfies Record<string, Task<never, unknown>>;

@@ -1,0 +1,128 @@
+/** What the first elements of a file say before anything is written: whom it is about, how its pseudonyms read, and its risks. */
+import type { ElementView, NewElement, Refusal, Tag } from '../dicom/rewrite-types';
+import { ascii } from './dummies';
+import { dayShift, identityParts, mapUid, pseudonym, trimId, trimUid } from './keyed';
+import type { Key } from './keyed';
+import type { CompiledProfile } from './profile';
+import { judge } from './risk';
+
+export const TAG = {
+  imageType: 0x00080008, sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, accessionNumber: 0x00080050, modality: 0x00080060, conversionType: 0x00080064,
+  referringPhysicianName: 0x00080090, performingPhysicianName: 0x00081050, operatorsName: 0x00081070,
+  patientName: 0x00100010, patientId: 0x00100020, issuerOfPatientId: 0x00100021, otherPatientIds: 0x00101000, otherPatientNames: 0x00101001,
+  patientSpeciesDescription: 0x00102201, patientSpeciesCodeSequence: 0x00102202, deidentificationMethod: 0x00120063,
+  studyInstanceUID: 0x0020000d, studyId: 0x00200010, burnedInAnnotation: 0x00280301, mimeType: 0x00420012, specimenLabelInImage: 0x00480010,
+} as const satisfies Readonly<Record<string, Tag>>;
+
+/** The elements that `readSubject` looks at. */
+export const WANTED: readonly Tag[] = Object.values(TAG);
+
+/** Names and numbers of people, to be looked for where text is kept. */
+const NAMES = [TAG.patientName, TAG.otherPatientNames, TAG.referringPhysicianName, TAG.performingPhysicianName, TAG.operatorsName];
+const NUMBERS = [TAG.patientId, TAG.otherPatientIds, TAG.accessionNumber];
+/** Shorter parts are initials, titles and counters, which are found in every text. */
+const SHORTEST = 4;
+
+export interface Subject {
+  readonly sopClassUID: string;
+  readonly identity: readonly string[];
+  readonly issuer: string;
+  readonly animal: boolean;
+  /** Days by which the patient's dates go back; 0 where the profile removes dates. */
+  readonly days: number;
+  readonly mimeType: string;
+  /** The keyed identifiers, in ascending order of tags. */
+  readonly pseudonyms: readonly NewElement[];
+  /** (0012,0063) as it stands in the file; empty where it is absent or not to be kept. */
+  readonly method: Buffer;
+  /** Whether a text, by `latin1`, holds a name or number of a person of this file. */
+  mentions(text: string): boolean;
+}
+
+type Head = ReadonlyMap<Tag, ElementView>;
+
+const LONGEST = 65_536;
+
+function raw(head: Head, tag: Tag): Buffer {
+  const view = head.get(tag);
+  return view?.length === undefined || view.vr === 'SQ' || view.length > LONGEST ? Buffer.alloc(0) : view.value();
+}
+
+function text(head: Head, tag: Tag): string {
+  return trimId(raw(head, tag).toString('latin1'));
+}
+
+const terms = (head: Head, tag: Tag): string[] => text(head, tag).toUpperCase().split('\\').map((term) => term.trim());
+
+function searcher(head: Head): (value: string) => boolean {
+  const words = new Set<string>();
+  for (const tag of NAMES) for (const word of text(head, tag).split(/[\\^=,\s]+/)) words.add(word.toLowerCase());
+  for (const tag of NUMBERS) for (const word of text(head, tag).split('\\')) words.add(word.trim().toLowerCase());
+  const found = [...words].filter((word) => word.length >= SHORTEST);
+  if (found.length === 0) return () => false;
+  const pattern = new RegExp(`(?<![a-z0-9])(?:${found.map((word) => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('|')})(?![a-z0-9])`);
+  return (value) => pattern.test(value.toLowerCase());
+}
+
+export interface SubjectContext {
+  readonly profile: CompiledProfile;
+  readonly key: Key;
+  /** Default Issuer of Patient ID of the job's source; empty where there is none. */
+  readonly issuer: string;
+  readonly transferSyntaxUID: string;
+  readonly mediaStorageSOPClassUID: string;
+}
+
+/** The subject of a file, or the reason why the file goes to quarantine. */
+export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUID, mediaStorageSOPClassUID }: SubjectContext): Subject | Refusal {
+  const sopClassUID = trimUid(text(head, TAG.sopClassUID));
+  if (sopClassUID === '' || text(head, TAG.sopInstanceUID) === '') return { code: 'DICOM_INCOMPLETE' };
+  const sopClassUIDs = [...new Set([sopClassUID, trimUid(mediaStorageSOPClassUID)])].filter((uid) => uid !== '');
+  const refusal = judge({
+    sopClassUIDs, transferSyntaxUID,
+    modality: text(head, TAG.modality).toUpperCase(),
+    imageType: terms(head, TAG.imageType),
+    conversionType: text(head, TAG.conversionType).toUpperCase(),
+    burnedInAnnotation: text(head, TAG.burnedInAnnotation).toUpperCase(),
+    specimenLabelInImage: text(head, TAG.specimenLabelInImage).toUpperCase(),
+  }, profile.allowed);
+  if (refusal !== undefined) return refusal;
+
+  const studyInstanceUID = trimUid(text(head, TAG.studyInstanceUID));
+  const ownIssuer = text(head, TAG.issuerOfPatientId) || trimId(issuer);
+  const identity = identityParts({ issuer: ownIssuer, patientId: text(head, TAG.patientId), studyInstanceUID });
+  if (identity === undefined) return { code: 'DEID_NO_IDENTITY' };
+
+  const { scope } = profile;
+  const patient = pseudonym(key, scope, 'patient', identity);
+  const pseudonyms = [ascii(TAG.patientName, 'PN', patient), ascii(TAG.patientId, 'LO', patient)];
+  // An object without a study, or without these attributes in its IOD, is not given them.
+  if (studyInstanceUID !== '' || head.has(TAG.accessionNumber)) {
+    pseudonyms.unshift(ascii(TAG.accessionNumber, 'SH', pseudonym(key, scope, 'accession', identity, text(head, TAG.accessionNumber) || studyInstanceUID)));
+  }
+  if (studyInstanceUID !== '' || head.has(TAG.studyId)) {
+    pseudonyms.push(ascii(TAG.studyId, 'SH', pseudonym(key, scope, 'study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
+  }
+  const mentions = searcher(head);
+  const method = raw(head, TAG.deidentificationMethod);
+  return {
+    sopClassUID, identity, issuer: ownIssuer, pseudonyms, mentions,
+    animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),
+    days: profile.dates === 'shift' ? dayShift(key, scope, identity, profile.maximumShift) : 0,
+    mimeType: text(head, TAG.mimeType),
+    method: mentions(method.toString('latin1')) ? Buffer.alloc(0) : method,
+  };
+}
+
+/** The pseudonym that a PatientID or AccessionNumber inside a sequence takes: the same as at the top level for the same value. */
+export function nestedPseudonym(tag: Tag, value: string, subject: Subject, profile: CompiledProfile, key: Key): string | undefined {
+  if (tag === TAG.accessionNumber && value !== '') return pseudonym(key, profile.scope, 'accession', subject.identity, value);
+  if (tag !== TAG.patientId) return undefined;
+  const identity = identityParts({ issuer: subject.issuer, patientId: value, studyInstanceUID: '' }) ?? subject.identity;
+  return pseudonym(key, profile.scope, 'patient', identity);
+}
+
+/** A UI value with every one of its UIDs mapped (a UI may have several, PS3.5, 6.4). */
+export function mapUids(key: Key, scope: string, value: string): string {
+  return value.split('\\').map((uid) => mapUid(key, scope, uid)).join('\\');
+}

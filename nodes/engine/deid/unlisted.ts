@@ -1,0 +1,100 @@
+/**
+ * Attributes that Table E.1-1 does not list, decided by their VR: free text goes unless it is known to be technical, UIDs
+ * are mapped by value, names become a dummy, numbers and pixels stay.
+ */
+import { dictionaryVr } from '../dicom/dictionary';
+import type { Action, ElementView, Tag } from '../dicom/rewrite-types';
+import { dummy } from './dummies';
+import { tables } from './tables';
+
+const KEEP: Action = { kind: 'keep' };
+const REMOVE: Action = { kind: 'remove' };
+const EMPTY: Action = { kind: 'empty' };
+
+const LONGEST_TEXT = 1 << 20;
+const CODE_MEANING = 0x00080104;
+const CODING_SCHEME_UID = 0x0008010c;
+
+/** UIs that say of what kind something is: SOP Classes and transfer syntaxes, private ones too. */
+const KINDS: ReadonlySet<Tag> = new Set([
+  0x00080016, 0x0008001a, 0x0008001b, 0x00080062, 0x00081150, 0x0008115a, 0x00083002, 0x00340003, 0x04000010, 0x04000510, 0x30100052, 0x30100053,
+]);
+const UIDS = /^(?:[0-9]+(?:\.[0-9]+)+(?:\\|$))+$/;
+/** Coding schemes of PS3.16, Table 8-1 beside those under DICOM's own root: the arc of HL7 for code systems of others. */
+const CODE_SYSTEMS = /^2\.16\.840\.1\.113883\.6\.\d+$/;
+
+/** Coding schemes whose meanings come from a published list (PS3.16, 8); a meaning in any other is somebody's own words. */
+const PUBLISHED = /^(?:DCM|SCT|SRT|SNM3|99SDM|LN|UCUM|FMA|RADLEX|UMLS|NCIt|NCDR \[2\.0b\]|BI|BARI|MA|MDC|NDC|RXNORM|ICDO3|I9C|I10|I10P|C4|ANS|NYUMCCG|UNS|IBSI|ITIS_TSN|PUBCHEM_CID|CTCAE.*|ISO_?\d.*)$/;
+
+/** Groups whose OB values are pixels, waveforms, meshes, tables of colours or fill patterns. */
+const BINARY_GROUPS: ReadonlySet<number> = new Set([0x0018, 0x0028, 0x003a, 0x0066, 0x0070, 0x5400, 0x7fe0]);
+
+const TEXT_VRS: ReadonlySet<string> = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT', 'PN', 'DA', 'DT', 'TM']);
+const NUMBERS = /^[-+\d.,eEnaifNAIF\\\s\0]*$/;
+
+export interface UnlistedContext {
+  uids(): Action;
+  /** Coding Scheme Designator that came before in the same item. */
+  readonly scheme: string;
+  mentions(value: string): boolean;
+}
+
+/** What must be there is replaced or emptied, the rest goes (Types of PS3.3; required in any module counts as required). */
+function byType(view: ElementView): Action {
+  switch (tables().type(view.path.at(-1), view.tag)) {
+    case 1: return { kind: 'replace', value: dummy(view.tag, view.vr) };
+    case 2: return EMPTY;
+    default: return REMOVE;
+  }
+}
+
+function isLong(view: ElementView): boolean {
+  return view.length === undefined || view.length > LONGEST_TEXT;
+}
+
+const latin1 = (view: ElementView): string => view.value().toString('latin1');
+
+function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext): Action {
+  if (isLong(view)) return REMOVE;
+  const value = latin1(view);
+  const foreign = view.tag === CODE_MEANING && !PUBLISHED.test(scheme);
+  return foreign || mentions(value) ? { kind: 'replace', value: dummy(view.tag, view.vr) } : KEEP;
+}
+
+/** 90 years and more are one age (45 CFR 164.514(b)(2)(i)(C)). */
+function age(view: ElementView): Action {
+  const value = view.ascii();
+  const [, count, unit] = /^(\d{3})([DWMY])$/.exec(value) ?? [];
+  if (count === undefined) return value === '' ? KEEP : { kind: 'replace', value: dummy(view.tag, 'AS') };
+  const years = unit === 'Y' ? Number(count) : unit === 'M' ? Number(count) / 12 : 0;
+  return years > 89 ? { kind: 'replace', value: Buffer.from('090Y', 'latin1') } : KEEP;
+}
+
+function uid(view: ElementView, { uids }: UnlistedContext): Action {
+  if (isLong(view)) return REMOVE;
+  const value = latin1(view).replaceAll('\0', '').trim();
+  if (KINDS.has(view.tag) && UIDS.test(value)) return KEEP;
+  if (view.tag === CODING_SCHEME_UID && CODE_SYSTEMS.test(value)) return KEEP;
+  return uids();
+}
+
+/** The action for an element whose tag the table does not list. Dates and times come here only where they are not shifted. */
+export function decideUnlisted(view: ElementView, context: UnlistedContext): Action {
+  if (view.length === 0) return KEEP;
+  switch (view.vr) {
+    case 'SQ': return { kind: 'recurse' };
+    case 'UI': return uid(view, context);
+    case 'PN': return { kind: 'replace', value: dummy(view.tag, 'PN') };
+    case 'AS': return isLong(view) ? REMOVE : age(view);
+    case 'AE': case 'DA': case 'DT': case 'TM': return byType(view);
+    case 'LO': case 'LT': case 'SH': case 'ST': case 'UC': case 'UR': case 'UT':
+      return tables().technical.has(view.tag) ? technicalText(view, context) : byType(view);
+    // A defined term has 16 characters; four times that is somebody's prose.
+    case 'CS': return isLong(view) || latin1(view).split('\\').some((term) => term.trim().length > 64) ? REMOVE : KEEP;
+    case 'DS': case 'IS': return isLong(view) || NUMBERS.test(latin1(view)) ? KEEP : REMOVE;
+    case 'OB': return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
+    case 'UN': return REMOVE;
+    // Words that are written as numbers or bytes are words.
+    default: return TEXT_VRS.has(dictionaryVr(view.tag) ?? '') ? REMOVE : KEEP;
+  }
+}
