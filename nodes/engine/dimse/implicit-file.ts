@@ -19,7 +19,7 @@ export async function convertToImplicit(file: KnownFile, folder: string, signal:
   openDataSet(file)[Symbol.dispose]();
   const target = join(folder, `${randomUUID()}.implicit`);
   try {
-    const { length } = await runTask('dimse.toImplicit', { path: file.path, bytes: file.bytes, target }, { signal, timeLimit: TIME + TIME_PER_MEGABYTE * file.bytes / 1e6 });
+    const { length } = await runTask('dimse.toImplicit', { path: file.path, bytes: file.bytes, target }, { signal, timeLimit: TIME + Math.ceil(TIME_PER_MEGABYTE * file.bytes / 1e6) });
     const fd = openSync(target, 'r');
     return {
       fd, offset: 0, length,

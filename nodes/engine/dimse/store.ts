@@ -2,7 +2,7 @@
  * C-STORE SCU: sends instances to a peer and keeps an account of each (PS3.4, B). An instance counts as sent only by its
  * own response with a success or warning status; whatever else happens leaves it unsent, with the code of what happened.
  */
-import { ExdicomError } from '../errors';
+import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import { planContexts } from './contexts';
 import type { ContextGroup } from './contexts';
@@ -193,7 +193,7 @@ class StoreRun {
         return { item, outgoing: session.prepare(item, chosen.id, file) };
       } catch (thrown) {
         if (this.context.signal.aborted) return undefined;
-        this.#leave(item, thrown instanceof ExdicomError ? thrown.code : 'INTERNAL', true);
+        this.#leave(item, toExdicomError(thrown).code, true);
       }
     }
   }
@@ -241,13 +241,13 @@ class StoreRun {
     }
     if (this.context.signal.aborted) return 'done';
     this.#failed(thrown);
-    this.#leave(item, thrown instanceof ExdicomError ? thrown.code : 'INTERNAL', true);
+    this.#leave(item, toExdicomError(thrown).code, true);
     return 'done';
   }
 
   #failed(thrown: unknown): void {
     if (this.context.signal.aborted) return;
-    this.#failure = thrown instanceof ExdicomError ? thrown : new ExdicomError('INTERNAL', { origin: thrown, destination: this.peer.address });
+    this.#failure = toExdicomError(thrown, { destination: this.peer.address });
   }
 
   #leave(item: StoreItem, code: ErrorCode, attempted: boolean, status?: number): void {
