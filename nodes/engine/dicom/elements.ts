@@ -16,6 +16,9 @@ export const ITEM_DELIMITATION = 0xfffee00d;
 export const SEQUENCE_DELIMITATION = 0xfffee0dd;
 export const PIXEL_DATA = 0x7fe00010;
 
+/** Whether a tag is of items and delimiters, which stand nowhere else (PS3.5, 7.5). */
+export const isItemTag = (tag: number): boolean => tag >= 0xfffe0000 && tag <= 0xfffeffff;
+
 /** Deeper nesting than any object of the standard has; more is an attack. */
 export const DEEPEST = 512;
 /** In place of a length that is undefined (0xFFFFFFFF). */
@@ -58,7 +61,7 @@ export function readHeader(source: ByteSource, offset: number, end: number, enco
   const tag = tagAt(bytes, at, bigEndian);
   header.tag = tag;
   header.headerLength = 8;
-  if (!encoding.explicit || tag >= 0xfffe0000 && tag <= 0xfffeffff) {
+  if (!encoding.explicit || isItemTag(tag)) {
     header.vr = undefined;
     header.length = lengthAt(bytes, at + 4, bigEndian);
     return tag;
@@ -160,7 +163,7 @@ function itemsEnd(source: ByteSource, offset: number, end: number, encoding: Enc
       for (;;) {
         const inner = readHeader(source, at, end, encoding, header);
         if (inner === ITEM_DELIMITATION) break;
-        if (inner === SEQUENCE_DELIMITATION || inner === ITEM) throw new Unreadable(at, 'an item is not delimited');
+        if (isItemTag(inner)) throw new Unreadable(at, 'an item is not delimited');
         at = elementEnd(source, at, end, encoding, header, depth);
       }
       at += 8;

@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { constants, inflateRawSync } from 'node:zlib';
 import { directoryReferences } from './directory';
-import { elementEnd, newHeader, readHeader } from './elements';
+import { elementEnd, isItemTag, newHeader, readHeader } from './elements';
 import type { Encoding } from './elements';
 import type { DicomIdentity, Identification } from './identity';
 import { findLayout, textAt } from './layout';
@@ -120,6 +120,7 @@ function readValues(source: ByteSource, offset: number, encoding: Encoding, valu
   while (at < source.size) {
     readHeader(source, at, source.size, encoding, header);
     const { tag, headerLength, length } = header;
+    if (isItemTag(tag)) throw new Unreadable(at, 'something that is no element is in the data set');
     // In ascending order nothing that is wanted comes any more; only where something is still missing it may come late.
     if (tag > SERIES && (tag >= 0x00210000 && values.has(SOP_INSTANCE) && values.has(STUDY) && values.has(SERIES) || tag >= 0x7fe00000)) return;
     switch (tag) {

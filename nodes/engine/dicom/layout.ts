@@ -110,14 +110,14 @@ function withMeta(source: ByteSource, start: number, preamble: boolean): Layout 
   }
   if (known?.deflated === true) {
     if (inflates(source, meta.end)) return { ...facts, encoding: EXPLICIT_LITTLE, deflated: true, transferSyntaxUID: known.uid, part10: complete };
-    const found = sniff(source, meta.end);
+    const found = sniff(source, meta.end, EXPLICIT_LITTLE);
     if (found === undefined) throw new Unreadable(meta.end, 'the deflated data set cannot be inflated');
     return { ...facts, encoding: found.encoding, deflated: false, transferSyntaxUID: syntaxOf(found.encoding), part10: false };
   }
   const claimed: Encoding | undefined = known === undefined ? undefined : { explicit: known.explicit, bigEndian: known.bigEndian };
-  const found = sniff(source, meta.end, claimed);
-  const encoding = found?.encoding ?? claimed;
-  if (encoding === undefined) throw new Unreadable(meta.end, 'the transfer syntax is unknown and the data set cannot be made out');
+  // Without a Transfer Syntax UID the default one holds (PS3.5, 10.1); private ones are mostly a codec within explicit data sets.
+  const presumed = claimed ?? (meta.transferSyntax === '' ? IMPLICIT_LITTLE : EXPLICIT_LITTLE);
+  const encoding = sniff(source, meta.end, presumed)?.encoding ?? presumed;
   const same = claimed !== undefined && claimed.explicit === encoding.explicit && claimed.bigEndian === encoding.bigEndian;
   // An unknown UID may well be true; a known one that is contradicted is replaced, if it does not tell of a codec too.
   const truth = same || meta.transferSyntax !== '' && (known === undefined || known.encapsulated);

@@ -7,11 +7,16 @@
 /** Group in the upper 16 bits, element in the lower: 0x00100020. Always unsigned. */
 export type Tag = number;
 
+/**
+ * An element as the rules see it. Views given to `element` are reused: they and their `path` are valid during the call only
+ * (what `value` and `ascii` return stays valid). Views given to `begin` are valid until the rewrite ends.
+ */
 export interface ElementView {
   readonly tag: Tag;
   /**
    * The Value Representation that counts: as written; from the data dictionary where the syntax is implicit, or where it is
-   * written as UN and the tag is known; `UN` where nobody knows.
+   * written as UN and the tag is known; `UN` where nobody knows. `SQ` only where the value can be recursed into; what should
+   * be a sequence but does not begin with an item is `UN`.
    */
   readonly vr: string;
   /** Bytes of the value; undefined for an undefined length. */
@@ -34,7 +39,7 @@ export type Action =
   | { readonly kind: 'empty' }
   /** `value` as it stands in the file, Little Endian, not padded; the engine pads by VR. The VR stays, but UN and implicit take `vr`. */
   | { readonly kind: 'replace'; readonly value: Buffer; readonly vr?: string }
-  /** Sequences: ask for each element inside. A sequence not answered so is kept, removed, emptied or replaced whole. */
+  /** Sequences (view.vr SQ) only: ask for each element inside. On anything else it removes the element. A sequence not answered so is kept, removed, emptied or replaced whole. */
   | { readonly kind: 'recurse' }
   /** Sequences: one item with these elements, in ascending order of tags. */
   | { readonly kind: 'items'; readonly items: ReadonlyArray<readonly NewElement[]> };
@@ -51,8 +56,12 @@ export interface Rules {
    * are missing from the map), so that UIDs, patient and risk are known before the first byte. May refuse the file.
    */
   readonly wanted: readonly Tag[];
-  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string }): Refusal | undefined;
-  /** Called for each element in order, at every depth that was recursed into. */
+  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined;
+  /**
+   * Called for each element in order, at every depth that was recursed into; not for what `additions` replace, nor for group
+   * lengths (gggg,0000) of 4 bytes, which the engine drops wherever anything around them changed. Private creators are
+   * elements like others: kept only if the rules keep them.
+   */
   element(view: ElementView): Action;
   /** Top-level elements to write, in ascending order; they replace what is there under the same tag. Called after `begin`. */
   additions(): readonly NewElement[];
@@ -71,6 +80,8 @@ export type RewriteResult =
       readonly bytes: number;
       /** SHA-256 of the whole new file. */
       readonly sha256: string;
+      /** Bytes after the last element of the original, which are not in the result. */
+      readonly droppedBytes: number;
       readonly sopClassUID: string;
       readonly sopInstanceUID: string;
       readonly studyInstanceUID: string;
@@ -79,5 +90,5 @@ export type RewriteResult =
       readonly transferSyntaxUID: string;
     }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  /** Nothing is left on disk. `offset` in the original. */
+  /** Nothing is left on disk. `offset` in the original; in the inflated data set where that is deflated. */
   | { readonly kind: 'unreadable'; readonly offset: number; readonly detail: string };

@@ -1,4 +1,4 @@
-/** Bytes of a file, or of the beginning of one, seen through a window that moves; nothing large is ever held. */
+/** Bytes of a file, or of the beginning of one, seen through windows that move; nothing large is ever held. */
 import { readSync } from 'node:fs';
 
 /** Reading a data set ended at `offset` (bytes from the start of what was read). `detail` is ours and holds no value. */
@@ -8,75 +8,120 @@ export class Unreadable extends Error {
   }
 }
 
-/** More of the file is needed than the beginning that was given. */
+/** More of the file is needed than the beginning that was given, or than may be read. */
 export class NeedMore extends Error {}
 
+/** Bytes read after a jump; what follows in order is read in larger and larger pieces. */
 const JUMP = 4096;
+const SIDE = 128 << 10;
+
+interface Window {
+  bytes: Buffer;
+  base: number;
+  filled: number;
+  step: number;
+}
 
 export class ByteSource {
-  /** The window: `bytes[i]` is the byte at offset `base + i`, for i < `filled`. */
+  /** The window that the last `at` is in. */
   bytes: Buffer;
-  base = 0;
-  filled = 0;
-  /** Bytes read from the file so far. */
-  consumed = 0;
   readonly size: number;
+  #active: Window;
+  /** Reads on from the start of the file. */
+  readonly #main: Window;
+  /** Takes what is jumped to, so that the beginning stays at hand. */
+  #side: Window | undefined;
   readonly #fd: number | undefined;
-  readonly #limit: number;
-  #step: number;
+  #left: number;
 
-  private constructor(bytes: Buffer, filled: number, size: number, fd: number | undefined, first: number, limit: number) {
-    this.bytes = bytes;
-    this.filled = filled;
+  private constructor(main: Window, size: number, fd: number | undefined, limit: number) {
+    this.#main = main;
+    this.#active = main;
+    this.bytes = main.bytes;
     this.size = size;
     this.#fd = fd;
-    this.#step = first;
-    this.#limit = limit;
+    this.#left = limit;
   }
 
   /** @param window reused between files; also the most that is read at a time. @param limit bytes read in all, then NeedMore. */
   static file(fd: number, size: number, window: Buffer, first: number, limit = Infinity): ByteSource {
-    return new ByteSource(window, 0, size, fd, first, limit);
+    return new ByteSource({ bytes: window, base: 0, filled: 0, step: first }, size, fd, limit);
   }
 
   /** @param size of the whole that `bytes` are the beginning of. */
   static prefix(bytes: Buffer, size: number): ByteSource {
-    return new ByteSource(bytes, Math.min(bytes.length, size), size, undefined, 0, Infinity);
+    return new ByteSource({ bytes, base: 0, filled: Math.min(bytes.length, size), step: 0 }, size, undefined, 0);
   }
 
   /**
-   * Index in `bytes` of the byte at `offset`, with `count` bytes after it in the window. Valid until the next call.
+   * Index in `bytes` of the byte at `offset`, with `count` bytes from there in the window. Valid until the next call.
    * @throws {Unreadable} past the end. @throws {NeedMore} past what was given or allowed.
    */
   at(offset: number, count: number): number {
-    const index = offset - this.base;
-    if (index >= 0 && index + count <= this.filled) return index;
-    return this.#load(offset, count);
+    const index = offset - this.#active.base;
+    if (index >= 0 && index + count <= this.#active.filled) return index;
+    return this.#move(offset, count);
   }
 
-  #load(offset: number, count: number): number {
+  /** Copies a range, from the windows or else from the file, without moving a window. */
+  copy(offset: number, count: number, target: Buffer, position: number): void {
+    for (const { bytes, base, filled } of this.#side === undefined ? [this.#main] : [this.#main, this.#side]) {
+      if (offset >= base && offset + count <= base + filled) {
+        bytes.copy(target, position, offset - base, offset - base + count);
+        return;
+      }
+    }
+    this.#read(target, position, count, offset);
+  }
+
+  #move(offset: number, count: number): number {
     if (offset + count > this.size) throw new Unreadable(offset, 'the data ends too early');
     if (this.#fd === undefined) throw new NeedMore();
-    const held = this.base + this.filled - offset;
-    const sequential = offset >= this.base && held >= 0;
-    if (this.filled > 0) this.#step = sequential ? Math.min(this.#step * 4, this.bytes.length) : JUMP;
-    const wanted = Math.min(Math.max(count, this.#step), this.size - offset);
-    if (wanted > this.bytes.length) {
+    const window = this.#choose(offset);
+    this.#active = window;
+    const index = offset - window.base;
+    if (index < 0 || index + count > window.filled) this.#fill(window, offset, count);
+    this.bytes = window.bytes;
+    return offset - window.base;
+  }
+
+  /** The window that holds the offset or ends at it; a jump goes to the side. */
+  #choose(offset: number): Window {
+    for (const window of this.#side === undefined ? [this.#main] : [this.#main, this.#side]) {
+      if (offset >= window.base && offset <= window.base + window.filled) return window;
+    }
+    this.#side ??= { bytes: Buffer.allocUnsafeSlow(SIDE), base: 0, filled: 0, step: JUMP };
+    this.#side.filled = 0;
+    this.#side.step = JUMP;
+    return this.#side;
+  }
+
+  #fill(window: Window, offset: number, count: number): void {
+    const held = window.filled === 0 ? 0 : window.base + window.filled - offset;
+    const wanted = Math.min(Math.max(count, window.step), this.size - offset);
+    const from = offset - window.base;
+    if (wanted > window.bytes.length) {
       const larger = Buffer.allocUnsafeSlow(wanted);
-      if (sequential) this.bytes.copy(larger, 0, offset - this.base, this.filled);
-      this.bytes = larger;
-    } else if (sequential && held > 0) {
-      this.bytes.copyWithin(0, offset - this.base, this.filled);
+      window.bytes.copy(larger, 0, from, from + held);
+      window.bytes = larger;
+    } else if (held > 0) {
+      window.bytes.copyWithin(0, from, from + held);
     }
-    this.filled = sequential ? held : 0;
-    this.base = offset;
-    while (this.filled < wanted) {
-      if (this.consumed >= this.#limit) throw new NeedMore();
-      const got = readSync(this.#fd, this.bytes, this.filled, wanted - this.filled, this.base + this.filled);
-      if (got === 0) throw new Unreadable(this.base + this.filled, 'the file is shorter than it was');
-      this.filled += got;
-      this.consumed += got;
+    window.base = offset;
+    window.filled = held;
+    this.#read(window.bytes, held, wanted - held, offset + held);
+    window.filled = wanted;
+    window.step = Math.min(window.step * 4, window.bytes.length);
+  }
+
+  #read(target: Buffer, position: number, count: number, offset: number): void {
+    if (this.#fd === undefined) throw new NeedMore();
+    for (let done = 0; done < count;) {
+      if (this.#left <= 0) throw new NeedMore();
+      const got = readSync(this.#fd, target, position + done, count - done, offset + done);
+      if (got === 0) throw new Unreadable(offset + done, 'the file is shorter than it was');
+      done += got;
+      this.#left -= got;
     }
-    return 0;
   }
 }

@@ -1,0 +1,124 @@
+/**
+ * The element engine: reads a DICOM file, asks rules what becomes of each element, and writes the new file. What is kept is
+ * copied byte for byte; no value of any size is held in memory.
+ */
+import { closeSync, fstatSync, openSync, rmSync } from 'node:fs';
+import { dictionaryVr } from './dictionary';
+import { UNDEFINED } from './elements';
+import { measure } from './extent';
+import type { Extent } from './extent';
+import { inflateFile, InflatesTooFar } from './inflate';
+import { findLayout } from './layout';
+import type { Layout } from './layout';
+import { writeFile } from './output';
+import { fileMetaInformation } from './part10';
+import { Plan, PlanTooLarge } from './plan';
+import type { ElementView, Refusal, RewriteResult, Rules, Tag } from './rewrite-types';
+import { ByteSource, NeedMore, Unreadable } from './source';
+import { TRANSFER_SYNTAXES } from './transfer-syntaxes';
+import { View } from './view';
+import { REPORTED, Walk } from './walk';
+
+const WINDOW = 1 << 20;
+const FIRST_READ = 64 << 10;
+
+/** What a rewrite works with; kept for the next one. */
+interface Tools {
+  readonly window: Buffer;
+  readonly plan: Plan;
+}
+
+const idle: Tools[] = [];
+
+/**
+ * Rewrites the file `from` by `rules` into the new file `to` (0600; the caller syncs and renames it). For worker threads:
+ * files above 4 MiB and deflated ones are written asynchronously, all others in one go.
+ * @throws what the rules throw, and system errors; nothing is left at `to` then.
+ */
+export async function rewriteFile(from: string, to: string, rules: Rules): Promise<RewriteResult> {
+  const tools = idle.pop() ?? { window: Buffer.allocUnsafeSlow(WINDOW), plan: new Plan() };
+  const fd = openSync(from, 'r');
+  try {
+    const source = ByteSource.file(fd, fstatSync(fd).size, tools.window, FIRST_READ);
+    const layout = findLayout(source);
+    if (layout === undefined) return { kind: 'unreadable', offset: 0, detail: 'not a DICOM file' };
+    if (layout.deflated) return await rewriteDeflated(from, to, source.size, layout, rules, tools);
+    return await rewriteDataSet(to, source, fd, layout, layout.dataSetOffset, rules, tools.plan);
+  } catch (thrown) {
+    return asResult(thrown);
+  } finally {
+    closeSync(fd);
+    tools.plan.clear();
+    if (idle.length < 2) idle.push(tools);
+  }
+}
+
+function asResult(thrown: unknown): RewriteResult {
+  if (thrown instanceof Unreadable) return { kind: 'unreadable', offset: thrown.offset, detail: thrown.detail };
+  if (thrown instanceof NeedMore) return { kind: 'unreadable', offset: 0, detail: 'the file cannot be read' };
+  if (thrown instanceof PlanTooLarge) return refused({ code: 'DEID_UNSUPPORTED', detail: 'too many changes in one file' });
+  if (thrown instanceof InflatesTooFar) return refused({ code: 'LIMIT_RATIO', detail: 'deflated data set' });
+  throw thrown;
+}
+
+const refused = (refusal: Refusal): RewriteResult => ({ kind: 'refused', refusal });
+
+async function rewriteDeflated(from: string, to: string, size: number, layout: Layout, rules: Rules, { window, plan }: Tools): Promise<RewriteResult> {
+  const inflated = `${to}.inflated`;
+  await inflateFile(from, layout.dataSetOffset, size, inflated);
+  const fd = openSync(inflated, 'r');
+  try {
+    const source = ByteSource.file(fd, fstatSync(fd).size, window, FIRST_READ);
+    return await rewriteDataSet(to, source, fd, layout, 0, rules, plan);
+  } finally {
+    closeSync(fd);
+    rmSync(inflated, { force: true });
+  }
+}
+
+async function rewriteDataSet(to: string, source: ByteSource, fd: number, layout: Layout, offset: number, rules: Rules, plan: Plan): Promise<RewriteResult> {
+  const { encoding, transferSyntaxUID } = layout;
+  const wanted = new Set(rules.wanted);
+  const head = new Map<Tag, View>();
+  const extent = measure(source, offset, encoding, (tag, vr, valueOffset, length) => {
+    if (!wanted.has(tag) || head.has(tag)) return;
+    const view = new View(source);
+    view.tag = tag;
+    view.vr = vr === undefined || vr === 'UN' ? dictionaryVr(tag) ?? 'UN' : vr;
+    view.length = length === UNDEFINED ? undefined : length;
+    view.valueOffset = valueOffset;
+    view.bigEndian = encoding.bigEndian && vr !== 'UN';
+    head.set(tag, view);
+  });
+  for (const [tag, { valueOffset }] of head) if (valueOffset > extent.end) head.delete(tag);
+  const contradiction = contradicted(layout, extent);
+  if (contradiction !== undefined) return refused(contradiction);
+
+  const views: ReadonlyMap<Tag, ElementView> = head;
+  const refusal = rules.begin(views, {
+    transferSyntaxUID, mediaStorageSOPClassUID: layout.mediaStorageSOPClassUID, mediaStorageSOPInstanceUID: layout.mediaStorageSOPInstanceUID,
+  });
+  if (refusal !== undefined) return refused(refusal);
+
+  const walk = new Walk(source, rules, plan);
+  walk.dataSet(offset, extent, encoding);
+  const reported = (tag: Tag): string => walk.reported.get(tag) ?? '';
+  const facts = {
+    sopClassUID: reported(REPORTED.sopClassUID), sopInstanceUID: reported(REPORTED.sopInstanceUID),
+    studyInstanceUID: reported(REPORTED.studyInstanceUID), seriesInstanceUID: reported(REPORTED.seriesInstanceUID),
+    modality: reported(REPORTED.modality), transferSyntaxUID,
+  };
+  if (facts.sopClassUID === '' || facts.sopInstanceUID === '') return refused({ code: 'DICOM_INCOMPLETE' });
+  const written = await writeFile(to, fileMetaInformation(facts, rules.fileMeta()), plan, source, fd, layout.deflated);
+  return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
+}
+
+/** A transfer syntax that Pixel Data proves wrong cannot be mended without knowing the codec, nor passed on. */
+function contradicted({ encoding, transferSyntaxUID }: Layout, { pixelData }: Extent): Refusal | undefined {
+  const syntax = TRANSFER_SYNTAXES.get(transferSyntaxUID);
+  if (transferSyntaxUID === '') return { code: 'DEID_UNSUPPORTED', detail: 'no transfer syntax' };
+  if (syntax === undefined) return undefined;
+  if (syntax.encapsulated && (pixelData === 'native' || !encoding.explicit)) return { code: 'DEID_UNSUPPORTED', detail: 'pixel data is not encapsulated as the transfer syntax says' };
+  if (!syntax.encapsulated && pixelData === 'encapsulated') return { code: 'DEID_UNSUPPORTED', detail: 'pixel data is encapsulated but the transfer syntax is not' };
+  return undefined;
+}
