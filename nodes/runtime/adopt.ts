@@ -10,6 +10,7 @@ import type { IntakeItem, Ledger } from '../engine/ledger/ledger-types';
 import type { JobToken, OwnPath, SourceKey } from '../engine/model';
 import { ledgerNode } from './ledgers';
 import type { LedgerNode } from './ledgers';
+import { keepOnlyCopy } from './only-copy';
 import { useConfig } from './red';
 import type { Message, Node, Red } from './red';
 import type { StatusLine } from './status';
@@ -36,13 +37,14 @@ export class Adopter {
     if (this.#ledger.error !== undefined) return;
     const found = this.#ledger.value;
     this.#owned.push(useConfig(found, node), found.onFailure((failure) => { if (failure !== undefined) status.failed(failure); }));
-    if (found.ledger === undefined) return;
-    this.#owned.push(found.ledger.attachSource({
+    const { ledger } = found;
+    if (ledger === undefined) return;
+    this.#owned.push(ledger.attachSource({
       sourceKey: this.#key,
       send: (token, path, topic) => {
         node.receive({ job: token, payload: path, ...(topic === undefined ? {} : { topic }) });
       },
-      dispose: async () => { /* the message was the original, and it is gone */ },
+      dispose: (job, _origin, disposition, reason) => keepOnlyCopy(ledger, job, disposition, reason),
     }));
   }
 

@@ -44,6 +44,9 @@ export class StatusLine {
     };
   }
 
+  /** Under way, so many so far; for what is no message's progress. */
+  working(count: number): void { this.#rest({ fill: 'blue', shape: 'dot', text: count === 0 ? 'working' : `working ${count}` }); }
+
   /** Nothing to do until then (milliseconds since 1970), or until something else happens. */
   waiting(until?: number): void {
     const clock = until === undefined ? '' : ` ${new Date(until).toTimeString().slice(0, 5)}`;

@@ -16,6 +16,7 @@ export interface Candidate {
   readonly kind: 'files' | 'folder';
   /** The files themselves, or the sub-folder: what is moved away in the end. */
   readonly roots: readonly string[];
+  /** The volumes of a set in their order. */
   readonly files: readonly CandidateFile[];
   /** Equal as long as nothing in it changed: names, sizes, times of change. */
   readonly fingerprint: string;
@@ -61,7 +62,7 @@ export async function look({ folder, subfolders, skip, signal }: LookOptions): P
     if (file !== undefined) found.push(file);
   }
   for (const set of volumeSets(found.map(({ name }) => name))) {
-    const files = set.map((position) => found[position]!).sort(byName); // positions in what we gave it
+    const files = set.map((position) => found[position]!); // positions in what we gave it
     candidates.push({
       kind: 'files', roots: files.map(({ path }) => path), files, fingerprint: fingerprintOf(files),
       mtimeMs: newest(files), unfinished: false,
@@ -108,7 +109,7 @@ export async function fingerprint(kind: Candidate['kind'], roots: readonly strin
     if (file === undefined) return undefined;
     files.push(file);
   }
-  return fingerprintOf(files.sort(byName));
+  return fingerprintOf(files);
 }
 
 async function facts(path: string, name: string): Promise<CandidateFile | undefined> {

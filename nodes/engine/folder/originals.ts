@@ -55,6 +55,13 @@ export async function deleteOriginals(originals: Originals, signal: AbortSignal)
   return 'moved';
 }
 
+/** Moves a job's spooled files into `folder`, under our own names; those that have gone already have moved before. */
+export async function keepSpool(paths: readonly string[], folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const path of paths) if (await exists(path)) await move(path, join(folder, basename(path)));
+  await sync(folder);
+}
+
 /** Writes a small text file whole: a reader sees all of it or nothing. */
 export async function writeWhole(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });

@@ -7,6 +7,7 @@ import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DicomFile } from '../model';
 import type { Task } from '../workers/tasks';
+import { seemsWhole } from './whole';
 
 export interface CopyOrder {
   readonly instance: number;
@@ -57,7 +58,9 @@ const describe: Task<{ readonly paths: readonly string[] }, readonly Description
     }
   });
 
-export const folderTasks = { 'folder.copy': copy, 'folder.describe': describe } satisfies Record<string, Task<never, unknown>>;
+const whole: Task<{ readonly paths: readonly string[] }, boolean> = ({ paths }) => seemsWhole(paths);
+
+export const folderTasks = { 'folder.copy': copy, 'folder.describe': describe, 'folder.whole': whole } satisfies Record<string, Task<never, unknown>>;
 
 function copyOne({ instance, from, to, otherwise, sha256 }: CopyOrder, marker: string, buffer: Buffer): CopyResult {
   const temporary = `${dirname(to)}/.${marker}-${instance}.part`;

@@ -1,0 +1,73 @@
+import { listenSettings } from '../engine/dimse/listen-settings';
+import { Receiver } from '../engine/dimse/receive';
+import type { Red } from '../runtime/red';
+import { register } from '../runtime/register';
+import { Settings } from '../runtime/settings';
+import { Source } from '../runtime/source';
+import { keepOnlyCopy } from '../runtime/only-copy';
+import { StatusLine } from '../runtime/status';
+import { defaults } from './properties';
+import type { CStoreInProperties } from './properties';
+
+/** A DICOM listener: one job per study that has gone quiet. */
+export = (RED: Red): void => {
+  register<CStoreInProperties>(RED, 'exdicom-c-store-in', (node, saved) => {
+    const settings = new Settings<CStoreInProperties>(RED, node, saved, defaults);
+    const status = new StatusLine(node);
+
+    const source = new Source(RED, node, saved.ledger, status, async (ledger) => {
+      const issuer = settings.text('issuer');
+      let stored = 0;
+      const receiver = new Receiver({
+        ledger,
+        prefix: 'c-store-in',
+        quiet: settings.number('quiet', 1, 86_400) * 1000,
+        ...(issuer === '' ? {} : { issuer }),
+        settings: listenSettings({
+          host: settings.required('host'),
+          port: settings.integer('port', 0, 65_535),
+          aet: settings.required('aet'),
+          checkCalledAET: settings.boolean('checkAet'),
+          callingAETs: settings.list('callers'),
+          addresses: settings.list('addresses'),
+          associations: settings.integer('associations', 1, 100),
+        }),
+        send: (token, path) => { source.send(token, path, undefined); },
+        onError: (error) => { status.failed(error); },
+        onStatus: ({ receiving, associations, ...counts }) => {
+          if (receiving > 0 || associations > 0) status.working(counts.stored - stored);
+          else {
+            if (counts.stored > stored) status.done(counts.stored - stored);
+            stored = counts.stored;
+          }
+        },
+      });
+      const attached = ledger.attachSource({
+        sourceKey: receiver.sourceKey,
+        send: (token, path, topic) => { source.send(token, path, topic); },
+        dispose: (job, _origin, disposition, reason) => keepOnlyCopy(ledger, job, disposition, reason),
+      });
+      try {
+        await receiver.start();
+      } catch (thrown) {
+        attached[Symbol.dispose]();
+        throw thrown;
+      }
+      status.idle();
+      return {
+        close: async () => {
+          await receiver.stop();
+          attached[Symbol.dispose]();
+        },
+      };
+    });
+
+    node.on('close', (_removed: boolean, done: () => void) => {
+      void (async () => {
+        await source.close();
+        status.close();
+        done();
+      })();
+    });
+  });
+};

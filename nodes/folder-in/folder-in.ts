@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { FolderWatcher } from '../engine/folder/watch';
+import type { Look } from '../engine/folder/watch';
+import { handleInput } from '../runtime/input';
+import type { Red } from '../runtime/red';
+import { register } from '../runtime/register';
+import { Settings } from '../runtime/settings';
+import { Source } from '../runtime/source';
+import { StatusLine } from '../runtime/status';
+import { FolderSource } from './folder-source';
+import { checkDeletion } from './deletion';
+import { defaults } from './properties';
+import type { FolderInProperties } from './properties';
+
+/** Makes a job of each archive, file or sub-folder that has stopped growing in a watched folder. */
+export = (RED: Red): void => {
+  register<FolderInProperties>(RED, 'exdicom-folder-in', (node, saved) => {
+    const settings = new Settings<FolderInProperties>(RED, node, saved, defaults);
+    const status = new StatusLine(node);
+    let watcher: FolderWatcher | undefined;
+
+    const show = ({ full, waiting, error }: Look): void => {
+      if (error !== undefined) status.failed(error);
+      else if (full || waiting > 0) status.waiting();
+      else status.idle();
+    };
+
+    const source = new Source(RED, node, saved.ledger, status, async (ledger, signal) => {
+      const { root, done, failed } = ledger.folders;
+      const folder = settings.path('folder', root);
+      const deletes = settings.choice('disposal', ['move', 'delete']) === 'delete';
+      if (deletes) checkDeletion(RED, node.id);
+      const from = new FolderSource({
+        ledger, folder, status, deletes,
+        issuer: settings.text('issuer'),
+        done: settings.path('doneFolder', root) || done,
+        failed: settings.path('failedFolder', root) || failed,
+        send: (token, path, topic) => { source.send(token, path, topic); },
+      });
+      const interval = settings.number('interval', 0.1, 86_400) * 1000;
+      watcher = new FolderWatcher({
+        folder, interval,
+        subfolders: settings.boolean('subfolders'),
+        stable: settings.number('stable', 0, 86_400) * 1000,
+        maxWait: settings.number('maxWait', 0, 1440) * 60_000,
+        exclude: [...Object.values(ledger.folders), ...from.targets, join(folder, 'done'), join(folder, 'failed')],
+      }, { whole: from.whole, room: from.room, take: from.take, looked: show });
+      await from.start(watcher, signal);
+      status.idle();
+      watcher.start();
+      return { close: async () => { from.close(); await watcher?.stop(); } };
+    });
+
+    handleInput(node, {
+      arrive: () => undefined,
+      work: async () => { await watcher?.look(); },
+      leave: () => undefined,
+      close: async () => {
+        await source.close();
+        status.close();
+      },
+    });
+  });
+};
