@@ -26,6 +26,8 @@ export interface RarEntry {
 export interface RarDirectory {
   readonly input: UnrarInput;
   readonly version: 4 | 5;
+  /** unrar's list as it stands, folders among it. */
+  readonly headers: readonly FileHeader[];
   /** Folders are left out. */
   readonly entries: readonly RarEntry[];
   /** The one that opened the headers, where these are encrypted. */
@@ -46,16 +48,18 @@ function arrange(paths: readonly string[]): ReadonlyArray<readonly string[]> {
   return second.read(0, mark.length).equals(mark) ? paths.map((path) => [path]) : [paths];
 }
 
-function readVolumes(volumes: ReadonlyArray<readonly string[]>): { readonly start: number; readonly found: readonly RarVolume[] } {
+function readVolumes(volumes: ReadonlyArray<readonly string[]>): { readonly start: number; readonly bytes: number; readonly found: readonly RarVolume[] } {
   let start = 0;
+  let bytes = 0;
   const found = volumes.map((paths, index) => {
     using source = new ByteSource(paths);
+    bytes += source.size;
     if (index === 0) start = rarStart(source.read(0, SFX_BYTES));
     const volume = start < 0 ? undefined : readRarVolume(source, index === 0 ? start : 0);
     if (volume === undefined) throw new ExdicomError('ARCHIVE_DAMAGED');
     return volume;
   });
-  return { start, found };
+  return { start, bytes, found };
 }
 
 /** Cut off, or not all there: known before anything is unpacked, so that nothing of it is sent. */
@@ -90,18 +94,19 @@ async function open(input: UnrarInput, first: RarVolume, passwords: readonly str
       }
     }
   } catch (thrown) {
-    if (thrown instanceof UnrarError) throw new ExdicomError('ARCHIVE_DAMAGED', { origin: thrown });
+    // Without an end block it is older than RAR 3, which unrar does not always read.
+    if (thrown instanceof UnrarError) throw new ExdicomError(first.version === 4 && first.end === 'unknown' ? 'UNSUPPORTED_ARCHIVE' : 'ARCHIVE_DAMAGED', { origin: thrown });
     throw thrown;
   }
   throw new ExdicomError('NEEDS_PASSWORD');
 }
 
-function refusal(header: FileHeader, own: RarHeader | undefined, size: number | undefined, limits: ExtractLimits): ErrorCode | undefined {
+function refusal(header: FileHeader, own: RarHeader | undefined, size: number | undefined, packed: number, limits: ExtractLimits): ErrorCode | undefined {
   if (own?.link === 'link') return 'ENTRY_LINK';
   if ((own?.nameBytes ?? Buffer.byteLength(header.name)) > limits.nameBytes) return 'LIMIT_NAME';
   if (own !== undefined && own.dictionary > DICTIONARY_MAX) return 'ENTRY_METHOD';
   if (own?.link === 'copy') return undefined;
-  if (size !== undefined && size > RATIO_FROM && size > header.packSize * limits.ratio) return 'LIMIT_RATIO';
+  if (size !== undefined && size > RATIO_FROM && size > packed * limits.ratio) return 'LIMIT_RATIO';
   return undefined;
 }
 
@@ -111,7 +116,7 @@ function refusal(header: FileHeader, own: RarHeader | undefined, size: number | 
  */
 export async function readRarDirectory(paths: readonly string[], passwords: readonly string[], encodings: readonly NameEncoding[], limits: ExtractLimits): Promise<RarDirectory> {
   const volumes = arrange(paths);
-  const { start, found } = readVolumes(volumes);
+  const { start, bytes, found } = readVolumes(volumes);
   refuseIncomplete(found);
   const first = found[0]!;
   const input: UnrarInput = { volumes, start, newNaming: first.newNaming };
@@ -128,9 +133,11 @@ export async function readRarDirectory(paths: readonly string[], passwords: read
     const ours = known?.[position];
     const size = ours?.sizeKnown === false || header.unpSize > SIZE_MAX || header.unpSize < 0 ? undefined : header.unpSize;
     const name = (ours?.rawName === undefined ? header.name : decodeName({ bytes: ours.rawName, utf8: false }, encoding)).replaceAll('\\', '/');
-    const refused = refusal(header, ours, size, limits);
-    return [{ position, name, size, packed: header.packSize, encrypted: header.flags.encrypted, ...(refused === undefined ? {} : { refused }) }];
+    // An entry that goes on in the next volume tells only what is packed of it in the first.
+    const packed = volumes.length > 1 ? bytes : header.packSize;
+    const refused = refusal(header, ours, size, packed, limits);
+    return [{ position, name, size, packed, encrypted: header.flags.encrypted, ...(refused === undefined ? {} : { refused }) }];
   });
   const divisible = volumes.length === 1 && known !== undefined && !first.solid && known.every(({ link }) => link !== 'copy') && headers.every(({ flags }) => !flags.solid);
-  return { input, version: first.version, entries, headerPassword: password, divisible };
+  return { input, version: first.version, headers, entries, headerPassword: password, divisible };
 }

@@ -9,7 +9,7 @@ import type { ExtractLimits } from './settings';
 import { settleCopy, Sink } from './settle';
 import type { SettleContext, Settled, Verdict } from './settle';
 import { newUnrar } from './unrar';
-import type { EntryWriter, Unrar } from './unrar';
+import type { EntryWriter, FileHeader, Unrar } from './unrar';
 import type { ShareResult } from './zip-extract';
 
 export interface RarShare {
@@ -52,6 +52,9 @@ interface Failure {
   readonly refused: ErrorCode | undefined;
 }
 
+const sameEntry = (one: FileHeader, other: FileHeader | undefined): boolean => other !== undefined
+  && one.name === other.name && one.unpSize === other.unpSize && one.packSize === other.packSize && one.crc === other.crc && one.time === other.time;
+
 interface Current {
   readonly index: number;
   readonly entry: RarEntry;
@@ -75,8 +78,10 @@ class RarExtraction {
   }
 
   /** Asked by unrar for each header in turn. */
-  #wants(unrar: Unrar, password: string | undefined): boolean {
+  #wants(unrar: Unrar, header: FileHeader, password: string | undefined): boolean {
     const { directory, base, limits, context, from, to } = this.share;
+    // What is skipped and goes on in the next volume is met there again, though it is listed once.
+    if (!sameEntry(header, directory.headers[this.#position + 1])) return false;
     this.#position += 1;
     this.#current = undefined;
     unrar.writer = undefined;
@@ -97,7 +102,7 @@ class RarExtraction {
     using unrar: Unrar = await newUnrar(this.share.directory.input, password ?? '');
     this.#begin();
     try {
-      const files = unrar.extract({ files: () => this.#wants(unrar, password) }).files;
+      const files = unrar.extract({ files: (header) => this.#wants(unrar, header, password) }).files;
       // The iterator is followed to its end: what unrar holds is freed only there.
       while (files.next().done !== true) this.#keep(unrar);
       return undefined;

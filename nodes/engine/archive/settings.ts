@@ -30,7 +30,7 @@ export type NameEncoding = 'cp950' | 'cp949' | 'cp932' | 'gbk' | 'cp437';
 export const RATIO_FROM = 10_000_000;
 
 export const DEFAULT_SETTINGS: ExtractSettings = {
-  limits: { bytes: 50e9, entries: 100_000, ratio: 200, nameBytes: 1024, milliseconds: 3_600_000 },
+  limits: { bytes: 50e9, entries: 100_000, ratio: 200, nameBytes: 4096, milliseconds: 3_600_000 },
   depth: 1,
   encodings: ['cp950', 'cp949', 'cp932', 'gbk'],
   passwords: [],

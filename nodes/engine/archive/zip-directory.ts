@@ -43,6 +43,8 @@ const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const END_SIZE = 22;
+/** Of a local header without name and extra field: the least that an entry has in front of its data. */
+const LOCAL_SIZE = 30;
 const COMMENT_MAX = 0xffff;
 /** Bytes of the directory per entry that are believed at most: names and extra fields of 64 kB each only exist to hurt. */
 const BYTES_PER_ENTRY = 4096;
@@ -146,7 +148,7 @@ function readExtras(extra: Buffer): Extras {
 const AES_KEYS: Readonly<Record<number, number>> = { 1: 16, 2: 24, 3: 32 };
 
 /** The entry at `at`, or undefined for a folder. */
-function readEntry(directory: Buffer, at: number, source: ByteSource, shift: number, limits: ExtractLimits): ZipEntry | undefined {
+function readEntry(directory: Buffer, at: number, source: ByteSource, place: { readonly position: number; readonly shift: number }, limits: ExtractLimits): ZipEntry | undefined {
   const flags = directory.readUInt16LE(at + 8);
   const nameLength = directory.readUInt16LE(at + 28);
   const extraLength = directory.readUInt16LE(at + 30);
@@ -198,12 +200,12 @@ function readEntry(directory: Buffer, at: number, source: ByteSource, shift: num
   }
 
   const start = source.volumes > 1 ? source.volumeStart(disk) : 0;
-  offset += (start ?? 0) + shift;
+  offset += (start ?? 0) + place.shift;
   const unix = host === 3 || host === 19;
   if (unix && (attributes >>> 28) === 0xa) refused ??= 'ENTRY_LINK';
   else if (nameLength > limits.nameBytes) refused ??= 'LIMIT_NAME';
   else if ((method !== 0 && method !== 8) || encryption === 'unknown') refused ??= 'ENTRY_METHOD';
-  else if (start === undefined || offset < 0) refused ??= 'ENTRY_DAMAGED';
+  else if (start === undefined || offset < 0 || offset + LOCAL_SIZE + packed > place.position) refused ??= 'ENTRY_DAMAGED';
   else if (size > RATIO_FROM && size > packed * limits.ratio) refused ??= 'LIMIT_RATIO';
 
   const modifiedOrCrc = (flags & 8) !== 0 ? directory[at + 13]! : directory[at + 19]!;
@@ -219,8 +221,7 @@ function refuseOverlaps(entries: readonly ZipEntry[]): void {
   const placed = entries.filter(({ packed, refused }) => packed > 0 && refused !== 'ENTRY_DAMAGED').toSorted((a, b) => a.offset - b.offset);
   for (const [i, entry] of placed.entries()) {
     const following = placed[i + 1];
-    // A local header has 30 bytes at least.
-    if (following !== undefined && entry.offset + 30 + entry.packed > following.offset) throw new ExdicomError('LIMIT_OVERLAP');
+    if (following !== undefined && entry.offset + LOCAL_SIZE + entry.packed > following.offset) throw new ExdicomError('LIMIT_OVERLAP');
   }
 }
 
@@ -244,7 +245,7 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
     if (at + length > directory.length) throw damaged();
     seen += 1;
     if (seen > limits.entries) throw new ExdicomError('LIMIT_ENTRIES');
-    const entry = readEntry(directory, at, source, shift, limits);
+    const entry = readEntry(directory, at, source, { position, shift }, limits);
     if (entry !== undefined) entries.push(entry);
     at += length;
   }
