@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { deliverToFolder, folderAddress } from '../engine/folder/deliver';
 import { filesOf, withDelivered } from '../runtime/files';
-import { withEachLedger } from '../runtime/ledgers';
+import { configureLedgers } from '../runtime/ledgers';
 import type { Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings } from '../runtime/settings';
@@ -21,11 +21,14 @@ export = (RED: Red): void => {
         layout: settings.choice('layout', ['uid', 'number']), identifiedAllowed: settings.boolean('identifiedAllowed'),
       };
     };
-    const configured = withEachLedger((ledger) => ledger.configure(node.id, folderAddress(resolve(ledger.folders.root, settings.text('folder')))));
+    const owned: Disposable[] = [];
 
     runStage(RED, node, saved, {
       adopts: true,
-      settings: () => destinationIn('/'),
+      settings: () => {
+        destinationIn('/');
+        owned.push(configureLedgers(node.id, ({ folders }) => destinationIn(folders.root).address));
+      },
       work: async (arrival, _checked, status) => {
         const { message, ledger, token, signal, progress } = arrival;
         const destination = destinationIn(ledger.folders.root);
@@ -35,7 +38,7 @@ export = (RED: Red): void => {
         if (delivered.failed.length === 0) status.done(delivered.verified);
         else status.partly(delivered.verified);
       },
-      close: () => { configured[Symbol.dispose](); },
+      close: () => { for (const disposable of owned) disposable[Symbol.dispose](); },
     });
   });
 };

@@ -49,6 +49,11 @@ export function withEachLedger(attach: (ledger: Ledger) => Disposable): Disposab
   };
 }
 
+/** Tells every ledger what this node does now; `configuration` must not throw where the node's settings are valid. */
+export function configureLedgers(node: string, configuration: (ledger: Ledger) => string): Disposable {
+  return withEachLedger((ledger) => ledger.configure(node, configuration(ledger)));
+}
+
 /** @throws {ExdicomError} JOB_UNKNOWN where no ledger of that id is there. */
 export function ledgerOf(token: JobToken): Ledger {
   const ledger = ledgers.get(token.ledger);

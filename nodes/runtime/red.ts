@@ -1,6 +1,17 @@
 /** Node-RED's own types as this pack uses them, with what `@types/node-red` (written for 1.3) lacks or has wrong. */
 import type { Node as RedNode, NodeAPI, NodeDef, NodeMessageInFlow } from 'node-red';
 
+declare module '@node-red/registry' {
+  interface NodeMessageParts {
+    /** What `join` makes of the sequence. */
+    type?: 'array' | 'object' | 'string' | 'buffer' | undefined;
+    /** Above 1: each part is a list itself, and `join` makes one list of them. */
+    len?: number | undefined;
+    /** The sequence around this one. */
+    parts?: NodeMessageInFlow['parts'];
+  }
+}
+
 /** `fileWorkingDirectory` is what core's file nodes resolve relative paths against. */
 export type Red = NodeAPI & { readonly settings: { readonly userDir?: string; readonly fileWorkingDirectory?: string } };
 

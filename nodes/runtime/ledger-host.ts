@@ -1,0 +1,118 @@
+/** Runs a ledger for its config node: opens it, again where that may help later; starts its replay; closes it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ExdicomError, toExdicomError } from '../engine/errors';
+import type { Ledger } from '../engine/ledger/ledger-types';
+import { registerLedger } from './ledgers';
+import type { ConfigNode, Red } from './red';
+import { StatusLine } from './status';
+
+/** Milliseconds between attempts to open a ledger that another process holds, or whose disk is away. */
+const OPEN_AGAIN = 5000;
+
+/** Jobs that wait for a person to mend a setting wait for this address; every deploy may have brought it. */
+export const CONFIGURATION = 'configuration';
+
+export class LedgerHost {
+  readonly ledger: Ledger | undefined;
+  readonly #red: Red;
+  readonly #node: ConfigNode;
+  readonly #status: StatusLine;
+  readonly #abort = new AbortController();
+  readonly #listeners = new Set<(failure: ExdicomError | undefined) => void>();
+  readonly #opening: Promise<void> = Promise.resolve();
+  readonly #registered: Disposable | undefined;
+  #failure: ExdicomError | undefined;
+  #open = false;
+  #flowsStarted = false;
+
+  constructor(red: Red, node: ConfigNode, ledger: Ledger | ExdicomError) {
+    this.#red = red;
+    this.#node = node;
+    this.#status = new StatusLine(node);
+    if (ledger instanceof ExdicomError) {
+      this.#fail(ledger);
+      return;
+    }
+    this.ledger = ledger;
+    this.#registered = registerLedger(ledger);
+    red.events.on('flows:started', this.#started);
+    this.#opening = this.#openUntilItDoes(ledger);
+  }
+
+  get failure(): ExdicomError | undefined {
+    return this.#failure;
+  }
+
+  async opened(signal: AbortSignal): Promise<Ledger> {
+    const { promise, resolve, reject } = Promise.withResolvers<Ledger>();
+    const look = (): void => {
+      if (this.#open && this.ledger !== undefined) resolve(this.ledger);
+      else if (this.#failure?.retryable === false) reject(this.#failure);
+    };
+    const aborted = (): void => { reject(new ExdicomError('INTERRUPTED')); };
+    this.#listeners.add(look);
+    signal.addEventListener('abort', aborted);
+    try {
+      if (signal.aborted) aborted();
+      look();
+      return await promise;
+    } finally {
+      this.#listeners.delete(look);
+      signal.removeEventListener('abort', aborted);
+    }
+  }
+
+  onFailure(listener: (failure: ExdicomError | undefined) => void): Disposable {
+    this.#listeners.add(listener);
+    if (this.#failure !== undefined) listener(this.#failure);
+    return { [Symbol.dispose]: () => { this.#listeners.delete(listener); } };
+  }
+
+  async close(): Promise<void> {
+    this.#red.events.off('flows:started', this.#started);
+    this.#abort.abort();
+    this.#registered?.[Symbol.dispose]();
+    await Promise.allSettled([this.ledger?.close(), this.#opening]);
+    this.#status.close();
+  }
+
+  /** On every kind of deploy, also on those that leave this node alone. */
+  readonly #started = (): void => {
+    this.#flowsStarted = true;
+    if (!this.#open) return;
+    this.ledger?.started();
+    this.ledger?.destinationUp(CONFIGURATION);
+  };
+
+  async #openUntilItDoes(ledger: Ledger): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      try {
+        await ledger.open();
+        this.#open = true;
+        this.#failure = undefined;
+        this.#status.idle();
+        this.#tell();
+        if (this.#flowsStarted) this.#started();
+        return;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toExdicomError(thrown, { stage: 'ledger' });
+        if (error.code !== this.#failure?.code) this.#fail(error);
+        if (!error.retryable) return;
+        await sleep(OPEN_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  }
+
+  #fail(error: ExdicomError): void {
+    this.#failure = error;
+    this.#status.failed(error);
+    this.#node.error(error);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener(this.#failure);
+  }
+}
