@@ -7,59 +7,57 @@ import { hasLongHeader, paddingByte, swap } from './vr';
 /** The longest even value of a VR with a 16-bit length. */
 const LONGEST_SHORT = 0xfffe;
 
-/**
- * The VR and value as they have to stand in a data set: padded to even length, in the byte order of the encoding. A value
- * too long for the header of its VR is written as UN (PS3.5, 6.2.2).
- */
-function settle(vr: string, value: Buffer, { explicit, bigEndian }: Encoding): { readonly vr: string; readonly value: Buffer } {
-  let settled = value;
-  if (value.length % 2 === 1) {
-    settled = Buffer.allocUnsafe(value.length + 1);
-    value.copy(settled);
-    settled[value.length] = paddingByte(vr);
-  }
-  if (explicit && settled.length > LONGEST_SHORT && !hasLongHeader(vr)) return { vr: 'UN', value: settled };
-  if (!bigEndian) return { vr, value: settled };
-  const swapped = Buffer.from(settled);
-  swap(swapped, vr);
-  return { vr, value: swapped };
-}
+/** Bytes of the header of an element with a VR. */
+const headerSize = (vr: string, explicit: boolean): number => explicit && hasLongHeader(vr) ? 12 : 8;
 
-/** The header of an element; `length` 0xFFFFFFFF for an undefined one. @param vr as it is written; unused in Implicit VR. */
-export function encodeHeader(tag: number, vr: string, length: number, { explicit, bigEndian }: Encoding): Buffer {
-  const long = explicit && hasLongHeader(vr);
-  const header = Buffer.allocUnsafe(long ? 12 : 8);
+function putHeader(target: Buffer, tag: number, vr: string, length: number, { explicit, bigEndian }: Encoding): void {
   const group = Math.floor(tag / 65_536);
   const element = tag % 65_536;
   if (bigEndian) {
-    header.writeUInt16BE(group, 0);
-    header.writeUInt16BE(element, 2);
+    target.writeUInt16BE(group, 0);
+    target.writeUInt16BE(element, 2);
   } else {
-    header.writeUInt16LE(group, 0);
-    header.writeUInt16LE(element, 2);
+    target.writeUInt16LE(group, 0);
+    target.writeUInt16LE(element, 2);
   }
-  if (!explicit) {
-    // Items of a big endian data set have no VR either.
-    if (bigEndian) header.writeUInt32BE(length, 4);
-    else header.writeUInt32LE(length, 4);
-    return header;
+  let lengthAt = 4;
+  if (explicit) {
+    target[4] = vr.charCodeAt(0);
+    target[5] = vr.charCodeAt(1);
+    if (!hasLongHeader(vr)) {
+      if (bigEndian) target.writeUInt16BE(length, 6);
+      else target.writeUInt16LE(length, 6);
+      return;
+    }
+    target[6] = 0;
+    target[7] = 0;
+    lengthAt = 8;
   }
-  header.write(vr, 4, 'latin1');
-  if (!long) {
-    if (bigEndian) header.writeUInt16BE(length, 6);
-    else header.writeUInt16LE(length, 6);
-    return header;
-  }
-  header.writeUInt16LE(0, 6);
-  if (bigEndian) header.writeUInt32BE(length, 8);
-  else header.writeUInt32LE(length, 8);
+  if (bigEndian) target.writeUInt32BE(length, lengthAt);
+  else target.writeUInt32LE(length, lengthAt);
+}
+
+/** The header of an element; `length` 0xFFFFFFFF for an undefined one. @param vr as it is written; unused in Implicit VR. */
+export function encodeHeader(tag: number, vr: string, length: number, encoding: Encoding): Buffer {
+  const header = Buffer.allocUnsafe(headerSize(vr, encoding.explicit));
+  putHeader(header, tag, vr, length, encoding);
   return header;
 }
 
-/** Header and value of one element that is no sequence. `value` in Little Endian and unpadded. */
+/**
+ * Header and value of one element that is no sequence. `value` in Little Endian and unpadded. A value too long for the header
+ * of its VR is written as UN (PS3.5, 6.2.2).
+ */
 export function encodeValue(tag: number, vr: string, value: Buffer, encoding: Encoding): Buffer {
-  const settled = settle(vr, value, encoding);
-  return Buffer.concat([encodeHeader(tag, settled.vr, settled.value.length, encoding), settled.value]);
+  const length = value.length + value.length % 2;
+  const written = encoding.explicit && length > LONGEST_SHORT && !hasLongHeader(vr) ? 'UN' : vr;
+  const start = headerSize(written, encoding.explicit);
+  const element = Buffer.allocUnsafe(start + length);
+  putHeader(element, tag, written, length, encoding);
+  value.copy(element, start);
+  if (length > value.length) element[start + value.length] = paddingByte(vr);
+  if (encoding.bigEndian && written === vr) swap(element.subarray(start), vr);
+  return element;
 }
 
 /** The items of a sequence, each of defined length. */
