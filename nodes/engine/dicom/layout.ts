@@ -62,17 +62,17 @@ export function findLayout(source: ByteSource): Layout | undefined {
   if (size < 8) return undefined;
   if (size >= 132 && prefixAt(source, 128)) {
     if (size >= 140 && groupTwoAt(source, 132)) return withMeta(source, 132, true);
-    const bare = size >= 140 ? sniff(source, 132) : undefined;
-    // The four letters also occur in the middle of a file without preamble.
+    // The four letters also occur in the middle of a data set without preamble.
     const fromStart = sniff(source, 0);
-    if (fromStart !== undefined && (bare === undefined || fromStart.score > bare.score)) return bareLayout(0, fromStart.encoding, false);
-    if (bare !== undefined) return bareLayout(132, bare.encoding, true);
+    if (fromStart !== undefined) return bareLayout(0, fromStart, false);
+    const bare = sniff(source, 132);
+    if (bare !== undefined) return bareLayout(132, bare, true);
     throw new Unreadable(132, 'nothing that can be read follows the prefix');
   }
   if (size >= 12 && prefixAt(source, 0) && groupTwoAt(source, 4)) return withMeta(source, 4, false);
   if (groupTwoAt(source, 0)) return withMeta(source, 0, false);
   const bare = sniff(source, 0);
-  return bare === undefined ? undefined : bareLayout(0, bare.encoding, false);
+  return bare === undefined ? undefined : bareLayout(0, bare, false);
 }
 
 function prefixAt(source: ByteSource, offset: number): boolean {
@@ -110,14 +110,14 @@ function withMeta(source: ByteSource, start: number, preamble: boolean): Layout 
   }
   if (known?.deflated === true) {
     if (inflates(source, meta.end)) return { ...facts, encoding: EXPLICIT_LITTLE, deflated: true, transferSyntaxUID: known.uid, part10: complete };
-    const found = sniff(source, meta.end, EXPLICIT_LITTLE);
+    const found = sniff(source, meta.end);
     if (found === undefined) throw new Unreadable(meta.end, 'the deflated data set cannot be inflated');
-    return { ...facts, encoding: found.encoding, deflated: false, transferSyntaxUID: syntaxOf(found.encoding), part10: false };
+    return { ...facts, encoding: found, deflated: false, transferSyntaxUID: syntaxOf(found), part10: false };
   }
   const claimed: Encoding | undefined = known === undefined ? undefined : { explicit: known.explicit, bigEndian: known.bigEndian };
   // Without a Transfer Syntax UID the default one holds (PS3.5, 10.1); private ones are mostly a codec within explicit data sets.
   const presumed = claimed ?? (meta.transferSyntax === '' ? IMPLICIT_LITTLE : EXPLICIT_LITTLE);
-  const encoding = sniff(source, meta.end, presumed)?.encoding ?? presumed;
+  const encoding = sniff(source, meta.end, presumed) ?? presumed;
   const same = claimed !== undefined && claimed.explicit === encoding.explicit && claimed.bigEndian === encoding.bigEndian;
   // An unknown UID may well be true; a known one that is contradicted is replaced, if it does not tell of a codec too.
   const truth = same || meta.transferSyntax !== '' && (known === undefined || known.encapsulated);
@@ -165,25 +165,24 @@ function inflates(source: ByteSource, offset: number): boolean {
   }
 }
 
-interface Sniffed {
-  readonly encoding: Encoding;
-  readonly score: number;
-}
-
 /**
  * The encoding in which the bytes read as a data set. What is claimed wins unless another reading makes sense where it
  * does not. Without a claim the bytes have to be convincing: a file of any other kind must not pass.
  */
-function sniff(source: ByteSource, offset: number, claimed?: Encoding): Sniffed | undefined {
+function sniff(source: ByteSource, offset: number, claimed?: Encoding): Encoding | undefined {
   // Explicit goes before a claim of Implicit: an implicit data set never reads as explicit, where two letters would be a length.
   const encodings = claimed === undefined ? [EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE]
     : claimed.explicit ? [claimed, EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG]
       : [EXPLICIT_LITTLE, claimed, EXPLICIT_BIG];
-  let best: Sniffed | undefined;
+  let best = claimed;
+  let bestScore = 0;
   for (const encoding of encodings) {
     const score = sense(source, offset, encoding, claimed === undefined);
-    if (score >= ENOUGH) return { encoding, score };
-    if (score > (best?.score ?? 0) || score === best?.score && encoding === claimed) best = { encoding, score };
+    if (score >= ENOUGH) return encoding;
+    if (score > bestScore || score === bestScore && encoding === claimed) {
+      best = encoding;
+      bestScore = score;
+    }
   }
   return claimed === undefined ? undefined : best;
 }
@@ -211,7 +210,7 @@ function sense(source: ByteSource, offset: number, encoding: Encoding, strict: b
       previous = tag;
       at += headerLength + length;
     }
-    return at === source.size && score > 0 ? ENOUGH : score;
+    return at === source.size && score > 0 && !strict ? ENOUGH : score;
   } catch (thrown) {
     if (thrown instanceof NeedMore) return score > 0 ? ENOUGH : 0;
     if (thrown instanceof Unreadable) return score;
