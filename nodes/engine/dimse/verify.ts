@@ -74,12 +74,15 @@ export async function verify(instances: readonly ToVerify[], peer: PacsSettings,
   const deadline = performance.now() + peer.verifyWait;
   for (let wait = FIRST_PAUSE; missing.size > 0; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
     await using finder = await open(asked, context.signal);
+    const failures: string[] = [];
     for (const [study, items] of missing) {
-      const rest = await askForStudy(finder, study, items, sent.get(study) ?? items.length, known, proven);
-      if (rest.length > 0) missing.set(study, rest);
+      const left = await askForStudy(finder, study, items, sent.get(study) ?? items.length, known, proven);
+      failures.push(...left.failures);
+      if (left.missing.length > 0) missing.set(study, left.missing);
       else missing.delete(study);
     }
     await finder.close();
+    if (failures.length > 0) throw queryFailed(failures, asked.address);
     const left = deadline - performance.now();
     if (missing.size === 0 || left <= 0) break;
     await pause(Math.min(wait, left), undefined, { signal: context.signal });
@@ -94,48 +97,44 @@ export async function verify(instances: readonly ToVerify[], peer: PacsSettings,
 
 type Proven = (items: readonly ToVerify[], level: VerificationLevel) => Promise<void>;
 
-/** Tries the three ways for one study; answers what is still missing. */
-async function askForStudy(finder: Finder, study: string, items: readonly ToVerify[], sent: number, known: Experience, proven: Proven): Promise<ToVerify[]> {
-  const failures: string[] = [];
-  const usable = (answers: Answers): boolean => {
-    if (answers.failure !== undefined) failures.push(answers.failure);
-    return answers.failure === undefined;
-  };
-
+/**
+ * Tries the three ways for one study. `missing`: not proven. `failures`: statuses, where some of what is missing was never
+ * answered for, so that nobody knows whether it is there.
+ */
+async function askForStudy(finder: Finder, study: string, items: readonly ToVerify[], sent: number, known: Experience, proven: Proven): Promise<{ missing: ToVerify[]; failures: string[] }> {
   const bySeries = new Map<string, ToVerify[]>();
   for (const item of items) addTo(bySeries, item.seriesInstanceUID, item);
+  const failures: string[] = [];
   let missing: ToVerify[] = [];
   let shown = 0;
   for (const [series, wanted] of bySeries) {
     const answers = await finder.find([
       [Tag.QueryRetrieveLevel, 'IMAGE'], [Tag.SOPInstanceUID, ''], [Tag.StudyInstanceUID, study], [Tag.SeriesInstanceUID, series],
     ]);
-    usable(answers);
     const [found, rest] = split(wanted, answers);
     shown += found.length;
     missing.push(...rest);
+    if (answers.failure !== undefined && rest.length > 0) failures.push(answers.failure);
     await proven(found, 'C-FIND');
   }
   // Where the hierarchical way shows some of the study it works, and the rest is not there yet.
-  if (missing.length === 0 || shown > 0) return missing;
+  if (missing.length === 0 || (shown > 0 && failures.length === 0)) return { missing, failures };
 
   const ofStudy = await finder.find([[Tag.QueryRetrieveLevel, 'IMAGE'], [Tag.SOPInstanceUID, ''], [Tag.StudyInstanceUID, study]]);
-  usable(ofStudy);
   const [found, rest] = split(missing, ofStudy);
   missing = rest;
+  if (ofStudy.failure === undefined) failures.length = 0;
+  else failures.push(ofStudy.failure);
   await proven(found, 'C-FIND study');
-  if (missing.length === 0 || found.length > 0 || known.image) {
-    if (failures.length === bySeries.size + 1) throw queryFailed(failures);
-    return missing;
-  }
+  if (missing.length === 0 || known.image) return { missing, failures };
 
   const counted = await finder.find([[Tag.QueryRetrieveLevel, 'STUDY'], [Tag.StudyInstanceUID, study], [Tag.NumberOfStudyRelatedInstances, '']]);
-  usable(counted);
-  if (failures.length === bySeries.size + 2) throw queryFailed(failures);
+  if (counted.failure === undefined) failures.length = 0;
+  else failures.push(counted.failure);
   const count = counted.matches.find((match) => match.get(Tag.StudyInstanceUID) === study)?.get(Tag.NumberOfStudyRelatedInstances) ?? '';
-  if (!/^\d+$/.test(count) || Number(count) < sent) return missing;
+  if (!/^\d+$/.test(count) || Number(count) < sent) return { missing, failures };
   await proven(missing, 'C-FIND count');
-  return [];
+  return { missing: [], failures: [] };
 }
 
 /** Found and not found, by SOP Instance UID. An answer beyond what was asked for proves nothing and harms nothing. */
@@ -151,8 +150,8 @@ function experienceOf(address: string, foundBefore: boolean): Experience {
   return known;
 }
 
-function queryFailed(failures: readonly string[]): ExdicomError {
-  return new ExdicomError('QUERY_FAILED', { detail: [...new Set(failures)].slice(0, 3).join(', ') });
+function queryFailed(failures: readonly string[], destination: string): ExdicomError {
+  return new ExdicomError('QUERY_FAILED', { detail: [...new Set(failures)].slice(0, 3).join(', '), destination });
 }
 
 function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
