@@ -9,11 +9,16 @@ export type ClassActions = ReadonlyMap<Tag, Code> | undefined;
 /** Responsible Person and Responsible Organization: required, though possibly empty, of an animal (PS3.3, C.7.1.1). */
 const OF_ANIMALS: ReadonlySet<Tag> = new Set([0x00102297, 0x00102299]);
 
+const CONTENT_DATE = 0x00080023;
+const CONTENT_TIME = 0x00080033;
+
 export interface Place {
   /** The innermost sequence around the attribute; undefined at the top level. */
   readonly sequence: Tag | undefined;
   readonly classActions: ClassActions;
   readonly animal: boolean;
+  /** Whether the object has functional groups: those make Content Date and Time Type 1 (PS3.3, C.7.6.16.1). */
+  readonly multiFrame: boolean;
 }
 
 /** The alternative that keeps an attribute of a Type valid: 1 must have a value, 2 must be there, 3 need not. */
@@ -29,10 +34,11 @@ function forType(codes: readonly Code[], type: 1 | 2 | 3): Code {
  * unknown class the strongest holds. Inside a sequence the Type there decides, and the strongest where it is not known.
  * An attribute that must be there is emptied or replaced even where its code says X.
  */
-export function resolve(tag: Tag, row: TableRow, { sequence, classActions, animal }: Place): Code {
+export function resolve(tag: Tag, row: TableRow, { sequence, classActions, animal, multiFrame }: Place): Code {
   const { codes } = row;
   if (sequence === undefined) {
     if (animal && OF_ANIMALS.has(tag)) return 'Z';
+    if (multiFrame && (tag === CONTENT_DATE || tag === CONTENT_TIME)) return 'D';
     return classActions?.get(tag) ?? (classActions === undefined ? codes.at(-1) : codes[0]) ?? 'X';
   }
   const type = tables().type(sequence, tag);

@@ -33,6 +33,9 @@ const GRAPHIC_DATA = 0x00700022;
 /** Values above this are pixels and the like; a text, date or UID of that size is none. */
 const LONGEST_TEXT = 1 << 20;
 
+/** Encrypted Attributes Sequence: what a former de-identification took away, for whoever has its key. */
+const ENCRYPTED_ATTRIBUTES = 0x04000500;
+
 /** Groups that never stay (PS3.15, E.1.1 and E.2): private, command, File Meta, media directory, curves, overlays, retired pixels. */
 function isForeignGroup(tag: Tag): boolean {
   const group = tag >>> 16;
@@ -63,7 +66,7 @@ export class DeidentificationRules implements Rules {
     this.#settings = settings;
   }
 
-  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string }): Refusal | undefined {
+  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined {
     this.#content.reset();
     this.#scheme = '';
     this.#subject = undefined;
@@ -77,7 +80,7 @@ export class DeidentificationRules implements Rules {
 
   element(view: ElementView): Action {
     const { tag } = view;
-    if (isForeignGroup(tag)) return REMOVE;
+    if (isForeignGroup(tag) || tag === ENCRYPTED_ATTRIBUTES) return REMOVE;
     const identifying = this.#content.visit(view, () => text(view));
     if (identifying) {
       // A measured value may be absent (PS3.3, C.18.1); a code may not.
@@ -91,11 +94,11 @@ export class DeidentificationRules implements Rules {
 
   additions(): readonly NewElement[] {
     const { profile } = this.#settings;
-    const { pseudonyms, method } = this.#current();
+    const { identifiers, method } = this.#current();
     const codes = [codeItem('113100', 'DCM', 'Basic Application Confidentiality Profile')];
     if (profile.dates === 'shift') codes.push(codeItem('113107', 'DCM', 'Retain Longitudinal Temporal Information Modified Dates Option'));
     const additions: NewElement[] = [
-      ...pseudonyms,
+      ...identifiers,
       ascii(0x00120062, 'CS', 'YES'),
       { tag: TAG.deidentificationMethod, vr: 'LO', value: appended(method, profile.method) },
       { tag: 0x00120064, vr: 'SQ', value: codes },
@@ -120,7 +123,7 @@ export class DeidentificationRules implements Rules {
       const shifted = this.#shifted(view);
       if (shifted !== undefined) return shifted;
     }
-    const code = resolve(tag, row, { sequence: path.at(-1), classActions: this.#classActions, animal: subject.animal });
+    const code = resolve(tag, row, { sequence: path.at(-1), classActions: this.#classActions, animal: subject.animal, multiFrame: subject.multiFrame });
     if (path.length > 0 && code !== 'X') {
       const value = nestedPseudonym(tag, text(view), subject, this.#settings.profile, this.#settings.key);
       if (value !== undefined) return { kind: 'replace', value: Buffer.from(value, 'latin1'), vr: row.vr };

@@ -11,7 +11,7 @@ export const TAG = {
   referringPhysicianName: 0x00080090, performingPhysicianName: 0x00081050, operatorsName: 0x00081070,
   patientName: 0x00100010, patientId: 0x00100020, issuerOfPatientId: 0x00100021, otherPatientIds: 0x00101000, otherPatientNames: 0x00101001,
   patientSpeciesDescription: 0x00102201, patientSpeciesCodeSequence: 0x00102202, deidentificationMethod: 0x00120063,
-  studyInstanceUID: 0x0020000d, studyId: 0x00200010, burnedInAnnotation: 0x00280301, mimeType: 0x00420012, specimenLabelInImage: 0x00480010,
+  studyInstanceUID: 0x0020000d, studyId: 0x00200010, burnedInAnnotation: 0x00280301, mimeType: 0x00420012, specimenLabelInImage: 0x00480010, sharedFunctionalGroups: 0x52009229,
 } as const satisfies Readonly<Record<string, Tag>>;
 
 /** The elements that `readSubject` looks at. */
@@ -22,17 +22,22 @@ const NAMES = [TAG.patientName, TAG.otherPatientNames, TAG.referringPhysicianNam
 const NUMBERS = [TAG.patientId, TAG.otherPatientIds, TAG.accessionNumber];
 /** Shorter parts are initials, titles and counters, which are found in every text. */
 const SHORTEST = 4;
+/** Longer ones are no names, and many would make a pattern that cannot be compiled. */
+const LONGEST_WORD = 64;
+const MOST_WORDS = 64;
 
 export interface Subject {
   readonly sopClassUID: string;
   readonly identity: readonly string[];
   readonly issuer: string;
   readonly animal: boolean;
+  /** Whether the object has functional groups. */
+  readonly multiFrame: boolean;
   /** Days by which the patient's dates go back; 0 where the profile removes dates. */
   readonly days: number;
   readonly mimeType: string;
-  /** The keyed identifiers, in ascending order of tags. */
-  readonly pseudonyms: readonly NewElement[];
+  /** SOP Class and Instance, and the keyed identifiers of patient and study. */
+  readonly identifiers: readonly NewElement[];
   /** (0012,0063) as it stands in the file; empty where it is absent or not to be kept. */
   readonly method: Buffer;
   /** Whether a text, by `latin1`, holds a name or number of a person of this file. */
@@ -42,6 +47,7 @@ export interface Subject {
 type Head = ReadonlyMap<Tag, ElementView>;
 
 const LONGEST = 65_536;
+const MEDIA_DIRECTORY = '1.2.840.10008.1.3.10';
 
 function raw(head: Head, tag: Tag): Buffer {
   const view = head.get(tag);
@@ -58,7 +64,7 @@ function searcher(head: Head): (value: string) => boolean {
   const words = new Set<string>();
   for (const tag of NAMES) for (const word of text(head, tag).split(/[\\^=,\s]+/)) words.add(word.toLowerCase());
   for (const tag of NUMBERS) for (const word of text(head, tag).split('\\')) words.add(word.trim().toLowerCase());
-  const found = [...words].filter((word) => word.length >= SHORTEST);
+  const found = [...words].filter((word) => word.length >= SHORTEST && word.length <= LONGEST_WORD).slice(0, MOST_WORDS);
   if (found.length === 0) return () => false;
   const pattern = new RegExp(`(?<![a-z0-9])(?:${found.map((word) => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('|')})(?![a-z0-9])`);
   return (value) => pattern.test(value.toLowerCase());
@@ -71,12 +77,15 @@ export interface SubjectContext {
   readonly issuer: string;
   readonly transferSyntaxUID: string;
   readonly mediaStorageSOPClassUID: string;
+  readonly mediaStorageSOPInstanceUID: string;
 }
 
 /** The subject of a file, or the reason why the file goes to quarantine. */
-export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUID, mediaStorageSOPClassUID }: SubjectContext): Subject | Refusal {
-  const sopClassUID = trimUid(text(head, TAG.sopClassUID));
-  if (sopClassUID === '' || text(head, TAG.sopInstanceUID) === '') return { code: 'DICOM_INCOMPLETE' };
+export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
+  const sopClassUID = trimUid(text(head, TAG.sopClassUID)) || trimUid(mediaStorageSOPClassUID);
+  const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
+  if (sopClassUID === '' || sopInstanceUID === '') return { code: 'DICOM_INCOMPLETE' };
+  if (sopClassUID === MEDIA_DIRECTORY) return { code: 'DEID_UNSUPPORTED', detail: 'media directory' };
   const sopClassUIDs = [...new Set([sopClassUID, trimUid(mediaStorageSOPClassUID)])].filter((uid) => uid !== '');
   const refusal = judge({
     sopClassUIDs, transferSyntaxUID,
@@ -95,19 +104,22 @@ export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUI
 
   const { scope } = profile;
   const patient = pseudonym(key, scope, 'patient', identity);
-  const pseudonyms = [ascii(TAG.patientName, 'PN', patient), ascii(TAG.patientId, 'LO', patient)];
+  // Both are the File Meta Information's to tell where the data set does not.
+  const written = [ascii(TAG.sopClassUID, 'UI', sopClassUID), ascii(TAG.sopInstanceUID, 'UI', mapUid(key, scope, sopInstanceUID))];
+  const identifiers = [...written, ascii(TAG.patientName, 'PN', patient), ascii(TAG.patientId, 'LO', patient)];
   // An object without a study, or without these attributes in its IOD, is not given them.
   if (studyInstanceUID !== '' || head.has(TAG.accessionNumber)) {
-    pseudonyms.unshift(ascii(TAG.accessionNumber, 'SH', pseudonym(key, scope, 'accession', identity, text(head, TAG.accessionNumber) || studyInstanceUID)));
+    identifiers.push(ascii(TAG.accessionNumber, 'SH', pseudonym(key, scope, 'accession', identity, text(head, TAG.accessionNumber) || studyInstanceUID)));
   }
   if (studyInstanceUID !== '' || head.has(TAG.studyId)) {
-    pseudonyms.push(ascii(TAG.studyId, 'SH', pseudonym(key, scope, 'study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
+    identifiers.push(ascii(TAG.studyId, 'SH', pseudonym(key, scope, 'study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
   }
   const mentions = searcher(head);
   const method = raw(head, TAG.deidentificationMethod);
   return {
-    sopClassUID, identity, issuer: ownIssuer, pseudonyms, mentions,
+    sopClassUID, identity, issuer: ownIssuer, identifiers, mentions,
     animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),
+    multiFrame: head.has(TAG.sharedFunctionalGroups),
     days: profile.dates === 'shift' ? dayShift(key, scope, identity, profile.maximumShift) : 0,
     mimeType: text(head, TAG.mimeType),
     method: mentions(method.toString('latin1')) ? Buffer.alloc(0) : method,

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { NewElement } from '../../../nodes/engine/dicom/rewrite-types';
+import { RISK_CODES } from '../../../nodes/engine/deid/risk';
+import { begin, ct, el, rulesFor, SHARED, withShared } from './data-sets';
+
+const strict = rulesFor({ allowedRisks: [] });
+const STORAGE = '1.2.840.10008.5.1.4.1.1.';
+const sop = (uid: string) => el(0x00080016, 'UI', uid);
+const refusal = (...elements: readonly NewElement[]): string | undefined => begin(strict, ct(...elements))?.code;
+
+test('a plain CT, MR, segmentation or report goes through the gate', () => {
+  assert.equal(refusal(), undefined);
+  for (const suffix of ['2', '2.1', '4', '66.4', '88.22', '481.3', '11.1', '128']) assert.equal(refusal(sop(STORAGE + suffix)), undefined, suffix);
+  assert.equal(refusal(el(0x00080008, 'CS', 'DERIVED\\PRIMARY\\AXIAL'), el(0x00280301, 'CS', 'NO')), undefined);
+});
+
+test('classes whose pictures show text are stopped by SOP Class and by modality', () => {
+  for (const suffix of ['6.1', '3.1', '6.2', '7', '7.1', '7.2', '7.3', '7.4', '77.1.1', '77.1.4']) assert.equal(refusal(sop(STORAGE + suffix)), 'RISK_SOP_CLASS', suffix);
+  for (const modality of ['US', 'XC', 'ES', 'OT', 'IVUS']) assert.equal(refusal(el(0x00080060, 'CS', modality)), 'RISK_SOP_CLASS', modality);
+});
+
+test('documents and video are stopped by SOP Class, modality, conversion type and transfer syntax', () => {
+  for (const suffix of ['104.1', '104.2', '104.3', '77.1.1.1', '77.1.2.1', '77.1.4.1']) assert.equal(refusal(sop(STORAGE + suffix)), 'RISK_DOCUMENT', suffix);
+  assert.equal(refusal(el(0x00080060, 'CS', 'DOC')), 'RISK_DOCUMENT');
+  assert.equal(refusal(sop(`${STORAGE}7`), el(0x00080064, 'CS', 'SD')), 'RISK_DOCUMENT');
+  for (const arc of ['4.100', '4.101', '4.102', '4.108', '4.103.1', '7.1']) assert.equal(begin(strict, ct(), `1.2.840.10008.1.2.${arc}`)?.code, 'RISK_DOCUMENT', arc);
+  assert.equal(begin(strict, ct(), '1.2.840.10008.1.2.4.90'), undefined);
+});
+
+test('secondary images, captures, burned-in text, labels and private classes are stopped', () => {
+  assert.equal(refusal(el(0x00080008, 'CS', 'DERIVED\\SECONDARY')), 'RISK_IMAGE_TYPE');
+  assert.equal(refusal(el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\SCREEN SAVE')), 'RISK_IMAGE_TYPE');
+  assert.equal(refusal(el(0x00280301, 'CS', 'YES ')), 'RISK_BURNED_IN');
+  for (const kind of ['LABEL', 'OVERVIEW']) assert.equal(refusal(sop(`${STORAGE}77.1.6`), el(0x00080008, 'CS', `ORIGINAL\\PRIMARY\\${kind}\\NONE`)), 'RISK_WSI_LABEL');
+  assert.equal(refusal(sop('1.3.46.670589.5.0.3')), 'RISK_PRIVATE_SOP_CLASS');
+});
+
+test('pixels by reference are never rewritten', () => {
+  assert.equal(begin(rulesFor(), ct(), '1.2.840.10008.1.2.4.94')?.code, 'DEID_UNSUPPORTED');
+});
+
+test('an allowed code lets its risk through and no other', () => {
+  const allowing = rulesFor({ allowedRisks: ['RISK_SOP_CLASS'] });
+  assert.equal(begin(allowing, ct(sop(`${STORAGE}6.1`))), undefined);
+  assert.equal(begin(allowing, ct(sop(`${STORAGE}6.1`), el(0x00280301, 'CS', 'YES')))?.code, 'RISK_BURNED_IN');
+});
+
+test('an allowed SOP Class lets its own objects through, but not what says of itself that text is burned in', () => {
+  const allowing = rulesFor({ allowedRisks: [], allowedSopClasses: [`${STORAGE}7`] });
+  assert.equal(begin(allowing, ct(sop(`${STORAGE}7`), el(0x00080008, 'CS', 'DERIVED\\SECONDARY'))), undefined);
+  assert.equal(begin(allowing, ct(sop(`${STORAGE}7.1`)))?.code, 'RISK_SOP_CLASS');
+  assert.equal(begin(allowing, ct(sop(`${STORAGE}7`), el(0x00280301, 'CS', 'YES')))?.code, 'RISK_BURNED_IN');
+});
+
+test('an object without patient and study cannot be given a pseudonym', () => {
+  assert.equal(refusal(el(0x00100020, 'LO', ' '), el(0x0020000d, 'UI', '')), 'DEID_NO_IDENTITY');
+  assert.equal(refusal(el(0x00100020, 'LO', '')), undefined);
+  assert.equal(refusal(el(0x00080018, 'UI', '')), 'DICOM_INCOMPLETE');
+});
+
+test('every US, SC, XC, ES, OT, document and video file of the shared data would be stopped', withShared, () => {
+  const lines = readFileSync(join(SHARED, 'MANIFEST.tsv'), 'utf8').split('\n').slice(1).map((line) => line.split('\t'));
+  let stopped = 0;
+  for (const [path = '', , , , , , , sopClass = '', transferSyntax = '', modality = ''] of lines) {
+    if (!/^1\.2\.840\.10008\.5\.1\.4\.1\.1\./.test(sopClass)) continue;
+    const risky = ['US', 'SC', 'XC', 'ES', 'OT', 'IVUS', 'DOC'].includes(modality) || /\.(?:7|7\.[1-4]|6\.[12]|3\.1|104\.\d|77\.1\.[124]\.1)$/.test(sopClass) || /\.4\.10[0-8]$/.test(transferSyntax);
+    if (!risky) continue;
+    const found = begin(strict, ct(sop(sopClass), el(0x00080060, 'CS', modality)), transferSyntax);
+    assert.ok(found !== undefined && RISK_CODES.some((code) => code === found.code), path);
+    stopped += 1;
+  }
+  assert.ok(stopped > 100);
+});
