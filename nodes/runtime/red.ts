@@ -8,7 +8,7 @@ declare module '@node-red/registry' {
     /** Above 1: each part is a list itself, and `join` makes one list of them. */
     len?: number | undefined;
     /** The sequence around this one. */
-    parts?: NodeMessageInFlow['parts'];
+    parts?: import('node-red').NodeMessageInFlow['parts'];
   }
 }
 

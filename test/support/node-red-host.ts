@@ -1,0 +1,93 @@
+/** A real Node-RED in a process of its own, driven and watched over IPC. Started by `startNodeRed`, never by hand. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+export interface HostOptions {
+  /** `node-red` or `node-red-4`. */
+  readonly version: string;
+  readonly userDir: string;
+  readonly pack: string;
+}
+
+export type ToHost =
+  | { readonly kind: 'receive'; readonly node: string; readonly message: object }
+  | { readonly kind: 'deploy'; readonly flows: readonly object[]; readonly type: 'full' | 'nodes' | 'flows' }
+  | { readonly kind: 'stop' };
+
+export type FromHost =
+  | { readonly kind: 'started'; readonly version: string; readonly port: number; readonly types: ReadonlyArray<{ readonly id: string; readonly err?: string }> }
+  /** What a debug, catch, complete or status node received or made. */
+  | { readonly kind: 'message'; readonly node: string; readonly type: string; readonly message: Record<string, unknown> }
+  | { readonly kind: 'status'; readonly node: string; readonly text: string }
+  | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  | { readonly kind: 'deployed' }
+  | { readonly kind: 'stopped' };
+
+/** What the tests use of Node-RED as an embedded application. */
+interface Runtime {
+  init(server: object, settings: object): void;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  version(): string;
+  readonly httpAdmin: object;
+  readonly events: { on(event: string, listener: (event: { id: string; status: { text?: string } }) => void): void };
+  readonly hooks: { add(hook: string, listener: (event: { msg: object; destination: { id: string; node: { type: string } } }) => void): void };
+  readonly nodes: { getNode(id: string): { receive(message: object): void } | null };
+  readonly runtime: {
+    readonly flows: { setFlows(options: { flows: { flows: readonly object[] }; deploymentType: string }): Promise<unknown> };
+    readonly nodes: { getNodeList(options: object): Promise<Array<{ id: string; err?: string }>> };
+  };
+}
+
+/** Kinds of core nodes whose input tells the test what happened. */
+const WATCHED = new Set(['debug']);
+
+async function host({ version, userDir, pack }: HostOptions): Promise<void> {
+  const require = createRequire(join(process.cwd(), 'package.json'));
+  const RED = require(version) as Runtime;
+  const express = createRequire(require.resolve(`${version}/package.json`))('express') as () => { use(path: string, app: object): void };
+  const app = express();
+  const server = createServer(app as unknown as Parameters<typeof createServer>[1]);
+  const say = (message: FromHost): void => { process.send?.(message); };
+
+  RED.init(server, {
+    userDir, flowFile: 'flows.json', nodesDir: [pack], httpAdminRoot: '/', httpNodeRoot: '/node', credentialSecret: false,
+    editorTheme: { tours: false, projects: { enabled: false } }, telemetry: { enabled: false },
+    logging: {
+      console: { level: 'off' },
+      test: {
+        level: 'info', metrics: false, audit: false,
+        handler: () => ({ level, msg }: { level: number; msg: unknown }) => { say({ kind: 'log', level, text: String(msg instanceof Error ? msg.message : msg) }); },
+      },
+    },
+  });
+  app.use('/', RED.httpAdmin);
+  RED.events.on('node-status', ({ id, status }) => { say({ kind: 'status', node: id, text: status.text ?? '' }); });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await RED.start();
+  RED.hooks.add('onReceive.test', ({ msg, destination: { id, node } }) => {
+    if (WATCHED.has(node.type)) say({ kind: 'message', node: id, type: node.type, message: JSON.parse(JSON.stringify(msg)) as Record<string, unknown> });
+  });
+  const types = (await RED.runtime.nodes.getNodeList({})).filter(({ id }) => id.includes('exdicom'));
+  say({ kind: 'started', version: RED.version(), port: (server.address() as AddressInfo).port, types });
+
+  process.on('message', (message: ToHost) => {
+    void (async () => {
+      if (message.kind === 'receive') RED.nodes.getNode(message.node)?.receive(message.message);
+      if (message.kind === 'deploy') {
+        await RED.runtime.flows.setFlows({ flows: { flows: message.flows }, deploymentType: message.type });
+        say({ kind: 'deployed' });
+      }
+      if (message.kind === 'stop') {
+        await RED.stop();
+        say({ kind: 'stopped' });
+        process.exit(0);
+      }
+    })();
+  });
+  process.on('disconnect', () => { process.exit(0); });
+}
+
+void host(JSON.parse(process.argv[2] ?? '') as HostOptions);
