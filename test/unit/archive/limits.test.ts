@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { closePool } from '../../../nodes/engine/workers/pool';
+import { instance, rar, zip } from '../../support/archives';
+import { drop, story } from './dropping';
+
+const one = instance({ sop: '1.2.3.1' });
+const two = instance({ sop: '1.2.3.2' });
+const three = [1, 2, 3].map((n) => ({ name: `${n}`, data: instance({ sop: `1.2.3.${n}` }) }));
+
+describe('limits', () => {
+  after(closePool);
+
+  test('more bytes or entries than allowed are refused before anything is unpacked', async () => {
+    for (const archive of [zip(three), rar(three)]) {
+      assert.equal((await drop({ a: archive }, { limits: { bytes: 700 } })).code, 'LIMIT_BYTES');
+      const { code, stayed } = await drop({ a: archive }, { limits: { entries: 2 } });
+      assert.equal(code, 'LIMIT_ENTRIES');
+      assert.deepEqual(stayed, []);
+      assert.equal((await drop({ a: archive }, { limits: { entries: 3 } })).code, undefined);
+    }
+    const files = Object.fromEntries(three.map(({ name, data }) => [name, data]));
+    assert.equal((await drop(files, { limits: { entries: 2 } })).code, 'LIMIT_ENTRIES');
+  });
+
+  test('an entry that unpacks to far more than it holds is left out, the others are not', async () => {
+    const bomb = Buffer.alloc(12_000_000);
+    const { entries } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: 'bomb', data: bomb, method: 'deflate' }, { name: '2', data: two }]) });
+    assert.deepEqual(story(entries), ['instance 1', 'unreadable LIMIT_RATIO bomb', 'instance 2']);
+    const hollow = instance({ sop: '1.2.3.4', pixels: Buffer.alloc(9_000_000) });
+    assert.deepEqual(story((await drop({ 'a.zip': zip([{ name: 'hollow', data: hollow, method: 'deflate' }]) })).entries), ['instance hollow']);
+  });
+
+  test('a size that nobody announced is judged while it unpacks', async () => {
+    const { entries } = await drop({ 'a.rar': rar([{ name: '1', data: one, unknownSize: true }, { name: '2', data: two, unknownSize: true }]) });
+    assert.deepEqual(story(entries), ['instance 1', 'instance 2']);
+    const capped = await drop({ 'a.rar': rar([{ name: 'x', data: instance({ pixels: Buffer.alloc(3000) }), unknownSize: true }, { name: '2', data: one }]) }, { limits: { bytes: 3500 } });
+    assert.deepEqual(story(capped.entries), []);
+    assert.equal(capped.code, 'LIMIT_BYTES');
+  });
+
+  test('entries that share bytes are refused', async () => {
+    const { code, stayed } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: '2', data: one, sharesDataOf: 0 }]) });
+    assert.equal(code, 'LIMIT_OVERLAP');
+    assert.deepEqual(stayed, []);
+  });
+
+  test('a name longer than allowed costs its own entry', async () => {
+    for (const archive of [zip([{ name: 'n'.repeat(300), data: one }, { name: '2', data: two }]), rar([{ name: 'n'.repeat(300), data: one }, { name: '2', data: two }])]) {
+      const { entries } = await drop({ a: archive }, { limits: { nameBytes: 200 } });
+      assert.deepEqual(entries.map(({ kind, code }) => [kind, code]), [['unreadable', 'LIMIT_NAME'], ['instance', undefined]]);
+    }
+  });
+
+  test('archives are opened as deep as set, and no deeper', async () => {
+    const inner = zip([{ name: 'c', data: two }]);
+    const nested = zip([{ name: 'a', data: one }, { name: 'b.zip', data: zip([{ name: 'b', data: two }, { name: 'c.rar', data: rar([{ name: 'c', data: one }]) }, { name: 'd', data: inner }]) }]);
+    assert.deepEqual(story((await drop({ x: nested }, { depth: 0 })).entries), ['instance a', 'unreadable LIMIT_DEPTH b.zip']);
+    assert.deepEqual(story((await drop({ x: nested }, { depth: 1 })).entries), ['instance a', 'instance b.zip/b', 'unreadable LIMIT_DEPTH b.zip/c.rar', 'unreadable LIMIT_DEPTH b.zip/d']);
+    const deep = await drop({ x: nested }, { depth: 2 });
+    assert.deepEqual(story(deep.entries), ['instance a', 'instance b.zip/b', 'instance b.zip/c.rar/c', 'instance b.zip/d/c']);
+    assert.equal(deep.stayed.length, 4);
+  });
+
+  test('what nested archives hold counts for the whole job', async () => {
+    const { entries } = await drop({ x: zip([{ name: 'a', data: one }, { name: 'b.zip', data: zip(three) }]) }, { limits: { entries: 4 } });
+    assert.deepEqual(story(entries), ['instance a', 'unreadable LIMIT_ENTRIES b.zip']);
+  });
+
+  test('unpacking ends when its time is over', async () => {
+    assert.equal((await drop({ a: zip(three) }, { limits: { milliseconds: 0 } })).code, 'LIMIT_TIME');
+  });
+});

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { after, describe, test } from 'node:test';
+import { closePool } from '../../../nodes/engine/workers/pool';
+import { extraField, instance, zip } from '../../support/archives';
+import type { ZipSpec } from '../../support/archives';
+import { drop, story } from './dropping';
+
+const one = instance({ sop: '1.2.3.1' });
+const two = instance({ sop: '1.2.3.2' });
+const text = Buffer.from('a note of the hospital\n'.repeat(20));
+/** Larger than what is held in memory. */
+const large = instance({ sop: '1.2.3.3', pixels: Buffer.concat([randomBytes(1 << 20), Buffer.alloc(17 << 20, 3)]) });
+
+describe('zip', () => {
+  after(closePool);
+
+  for (const method of ['store', 'deflate'] as const) {
+    for (const shape of [{}, { descriptor: true }, { zip64: true }] satisfies ReadonlyArray<Partial<ZipSpec>>) {
+      test(`${method}d entries come out as they went in ${JSON.stringify(shape)}`, async () => {
+        const { entries, contents, stayed } = await drop({ 'a.zip': zip([{ name: 'x/1', data: one, method, ...shape }, { name: 'x/note.txt', data: text, method, ...shape }, { name: 'x/2', data: two, method, ...shape }]) });
+        assert.deepEqual(story(entries), ['instance x/1', 'not-dicom x/note.txt', 'instance x/2']);
+        assert.deepEqual(contents, [one, two]);
+        assert.deepEqual(stayed, ['000002.dcm', '000004.dcm']);
+      });
+    }
+  }
+
+  test('an entry too large for memory comes out whole, with both digests', async () => {
+    for (const spec of [{ method: 'store' }, { method: 'deflate' }, { method: 'deflate', encrypt: { kind: 'aes256', password: 'pw' } }, { method: 'store', encrypt: { kind: 'zipcrypto', password: 'pw' } }] satisfies ReadonlyArray<Partial<ZipSpec>>) {
+      const { entries, contents } = await drop({ 'a.zip': zip([{ name: '1', data: large, ...spec }]) }, { passwords: ['pw'] });
+      assert.ok(contents[0]?.equals(large));
+      assert.equal(entries[0]?.file?.sha256, createHash('sha256').update(large).digest('hex'));
+      const start = large.indexOf(Buffer.from('08001600', 'hex'));
+      assert.equal(entries[0]?.file?.dataSetSha256, createHash('sha256').update(large.subarray(start)).digest('hex'));
+    }
+  });
+
+  for (const kind of ['zipcrypto', 'aes128', 'aes192', 'aes256'] as const) {
+    test(`${kind}: the password that fits is found in the list; with none the job waits`, async () => {
+      const archive = zip([
+        { name: '1', data: one, method: 'deflate', encrypt: { kind, password: 'first' } },
+        { name: '2', data: two, method: 'store', encrypt: { kind, password: 'second', version: 1 } },
+        { name: 'plain', data: text, method: 'store' },
+        { name: '4', data: two, descriptor: true, encrypt: { kind, password: 'first' } },
+      ]);
+      const { contents } = await drop({ 'a.zip': archive }, { passwords: ['wrong', 'second', 'first'] });
+      assert.deepEqual(contents, [one, two, two]);
+      for (const passwords of [[], ['wrong'], ['first']]) {
+        const waiting = await drop({ 'a.zip': archive }, { passwords });
+        assert.equal(waiting.code, 'NEEDS_PASSWORD');
+        assert.deepEqual(waiting.calls.filter((call) => call === 'recorded'), []);
+        assert.ok(!passwords.some((password) => `${waiting.error?.message} ${waiting.error?.stack}`.includes(password)));
+      }
+    });
+  }
+
+  test('a password that opened others proves that an entry is damaged, not locked', async () => {
+    const encrypt = { kind: 'zipcrypto', password: 'pw' } as const;
+    const archive = zip([{ name: '1', data: one, encrypt }, { name: '2', data: two, encrypt }]);
+    archive[archive.lastIndexOf(Buffer.from('504b0102', 'hex'), archive.lastIndexOf(Buffer.from('504b0102', 'hex')) - 1) - 20]! ^= 1;
+    const { entries } = await drop({ 'a.zip': archive }, { passwords: ['pw'] });
+    assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC 2']);
+  });
+
+  test('what is damaged, linked, or packed otherwise costs no other entry', async () => {
+    const broken = zip([
+      { name: '1', data: one }, { name: 'crc', data: two, forged: { crc: 1 } }, { name: 'short', data: two, method: 'deflate', forged: { size: two.length - 1 } },
+      { name: 'long', data: two, method: 'deflate', forged: { size: two.length + 1 } }, { name: 'bzip2', data: two, forged: { method: 12 } },
+      { name: 'link', data: Buffer.from('/etc/passwd'), mode: 0o120777 }, { name: 'mixed', data: two, forged: { size: 5 } }, { name: 'last', data: two },
+    ]);
+    const { entries, contents, stayed } = await drop({ 'a.zip': broken });
+    assert.deepEqual(story(entries), [
+      'instance 1', 'unreadable ENTRY_CRC crc', 'unreadable ENTRY_DAMAGED short', 'unreadable ENTRY_DAMAGED long', 'unreadable ENTRY_METHOD bzip2',
+      'unreadable ENTRY_LINK link', 'unreadable ENTRY_DAMAGED mixed', 'instance last',
+    ]);
+    assert.deepEqual(contents, [one, two]);
+    assert.equal(stayed.length, 2);
+  });
+
+  test('a large entry with a wrong CRC leaves nothing on disk', async () => {
+    const { entries, stayed } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: 'big', data: large, method: 'deflate', forged: { crc: 1 } }]) });
+    assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC big']);
+    assert.equal(stayed.length, 1);
+  });
+
+  test('names never become paths', async () => {
+    const names = ['../../evil.dcm', '/etc/evil', 'C:\\evil', 'a\0b', '..', 'same', 'same', 'SAME', 'same/inside'];
+    const { entries, stayed } = await drop({ 'a.zip': zip(names.map((name, i) => ({ name, localName: 'other', data: instance({ sop: `1.2.${i + 1}` }) }))) });
+    assert.deepEqual(entries.map(({ name }) => name), names);
+    assert.equal(entries.filter(({ kind }) => kind === 'instance').length, names.length);
+    assert.ok(stayed.every((name) => /^\d{6}\.dcm$/.test(name)));
+  });
+
+  test('an archive behind a program, and one whose comment holds an end record, are found', async () => {
+    const fake = Buffer.concat([Buffer.from('504b0506', 'hex'), Buffer.alloc(18)]);
+    for (const archive of [zip([{ name: '1', data: one }], { prefix: Buffer.concat([Buffer.from('MZ'), Buffer.alloc(5000, 1)]) }), zip([{ name: '1', data: one }], { comment: Buffer.concat([Buffer.from('see '), fake, Buffer.from('end')]) }), Buffer.concat([zip([{ name: '1', data: one }]), Buffer.alloc(100, 0x20)])]) {
+      assert.deepEqual((await drop({ 'a.exe': archive })).contents, [one]);
+    }
+  });
+
+  test('a cut off archive is damaged, and nothing of it is sent', async () => {
+    const whole = zip([{ name: '1', data: one }, { name: '2', data: two }]);
+    const { code, stayed, calls } = await drop({ 'a.zip': whole.subarray(0, whole.length - 30) });
+    assert.equal(code, 'ARCHIVE_DAMAGED');
+    assert.deepEqual(stayed, []);
+    assert.ok(!calls.includes('recorded'));
+  });
+
+  test('a directory that is shorter than it says is damaged, not smaller', async () => {
+    const archive = zip([{ name: '1', data: one }, { name: '2', data: two }]);
+    archive.write('XXXX', archive.lastIndexOf(Buffer.from('504b0102', 'hex')), 'latin1');
+    assert.equal((await drop({ 'a.zip': archive })).code, 'ARCHIVE_DAMAGED');
+  });
+
+  test('parts of a set are read together, in any order; with one missing the volume is', async () => {
+    const whole = zip([{ name: '1', data: one, method: 'deflate' }, { name: '2', data: two }]);
+    const cut = Math.floor(whole.length / 2);
+    const parts = { 'a.zip.002': whole.subarray(cut), 'a.zip.001': whole.subarray(0, cut) };
+    assert.deepEqual((await drop(parts)).contents, [one, two]);
+    // A split set names disks: the end record lies on the second one.
+    const split = Buffer.from(whole);
+    const end = split.length - 22;
+    const directory = split.readUInt32LE(end + 16);
+    const tail = Buffer.concat([split.subarray(directory)]);
+    tail.writeUInt16LE(1, tail.length - 18);
+    tail.writeUInt16LE(1, tail.length - 16);
+    tail.writeUInt32LE(0, tail.length - 6);
+    assert.deepEqual((await drop({ 'b.zip': tail, 'b.z01': split.subarray(0, directory) })).contents, [one, two]);
+    assert.equal((await drop({ 'b.zip': tail })).code, 'MISSING_VOLUME');
+  });
+
+  test('names are decoded by their mark, their extra field, their bytes, and the code pages of the settings', async () => {
+    const korean = Buffer.from('c8afc0da2f3031', 'hex'); // 환자/01 in cp949
+    const { entries } = await drop({ 'a.zip': zip([{ name: korean, data: one }, { name: Buffer.from('c7d1b1db', 'hex'), data: one }]) });
+    assert.deepEqual(entries.map(({ name }) => name), ['환자/01', '한글']);
+    const japanese = Buffer.from('83658358836783742e64636d', 'hex'); // テストフ.dcm in cp932
+    assert.equal((await drop({ 'a.zip': zip([{ name: japanese, data: one }]) })).entries[0]?.name, 'テストフ.dcm');
+    const taiwanese = Buffer.from('afa9b1e3a4a42e64636d', 'hex');
+    assert.equal((await drop({ 'a.zip': zip([{ name: taiwanese, data: one }]) }, { encodings: ['cp950'] })).entries[0]?.name, new TextDecoder('big5').decode(taiwanese));
+    assert.equal((await drop({ 'a.zip': zip([{ name: Buffer.from('4d81', 'hex'), data: one }]) }, { encodings: [] })).entries[0]?.name, 'Mü');
+    const { crc32 } = await import('node:zlib');
+    const raw = Buffer.from([0x81, 0x82]);
+    const crc = Buffer.alloc(4);
+    crc.writeUInt32LE(crc32(raw));
+    const extra = extraField(0x7075, Buffer.concat([Buffer.from([1]), crc, Buffer.from('한글.dcm')]));
+    assert.equal((await drop({ 'a.zip': zip([{ name: raw, data: one, extra }]) })).entries[0]?.name, '한글.dcm');
+  });
+});
