@@ -75,13 +75,30 @@ export type Taken =
 /** What a source is told to do with its original when a job closes. */
 export type Disposition = 'done' | 'failed' | 'put-back';
 
+/** Why a job's original goes where it goes: what a source writes beside it as `reason.json`. No value of a patient. */
+export interface Reason {
+  readonly job: string;
+  readonly outcome: Outcome;
+  readonly at: string;
+  readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
+  readonly quarantined: ReadonlyArray<{ readonly instance: number; readonly code: ErrorCode; readonly stage: Stage }>;
+  readonly failed: ReadonlyArray<{ readonly instance: number; readonly destination: string; readonly code: ErrorCode }>;
+  /** Counts of the entries by kind. */
+  readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };
+  readonly leftOut: number;
+  readonly duplicateOf?: JobId;
+}
+
 /** A source node's hand in the ledger. Any source with a job's source key adopts it. */
 export interface JobSource {
   readonly sourceKey: SourceKey;
   /** Send this job's token (again). `path`: the spooled file, or the folder of several. Must not throw. */
   send(token: JobToken, path: OwnPath, topic: string | undefined): void;
-  /** A closing step: move, mark or leave the original. Idempotent: it may run again after a crash. */
-  dispose(job: Job, origin: unknown, disposition: Disposition): Promise<void>;
+  /**
+   * A closing step: move, mark or leave the original. Idempotent: it may run again after a crash. Where the spooled files
+   * are the only copy (`received`, `message`), `ledger.spool(job.id)` still has them.
+   */
+  dispose(job: Job, origin: unknown, disposition: Disposition, reason: Reason): Promise<void>;
 }
 
 // ------------------------------------------------------------------------------------------------ extraction
@@ -196,11 +213,14 @@ export interface Receipt {
   readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };
   readonly destinations: ReadonlyArray<{
     readonly label: string; readonly address: string; readonly instances: number; readonly verified: number; readonly quarantined: number;
-    readonly failed: number; readonly pending: number; readonly leftOut: number; readonly warned: number; readonly levels: Readonly<Record<string, number>>;
+    readonly failed: number; readonly pending: number; readonly leftOut: number; readonly warned: number;
+    /** Whether `finish` asked for it; the others are told for completeness. */
+    readonly required: boolean; readonly levels: Readonly<Record<string, number>>;
   }>;
   readonly quarantined: ReadonlyArray<{ readonly instance: number; readonly code: ErrorCode }>;
   readonly failed: ReadonlyArray<{ readonly instance: number; readonly destination: string; readonly code: ErrorCode; readonly status?: string }>;
-  readonly instances: ReadonlyArray<{ readonly instance: number; readonly sopInstanceUID: string; readonly sha256: Sha256 }>;
+  /** What was verified at one destination at least. The UID is absent where the instance was sent identified: it would be the patient's. */
+  readonly instances: ReadonlyArray<{ readonly instance: number; readonly sopInstanceUID?: string; readonly sha256: Sha256 }>;
   readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
   readonly steps: ReadonlyArray<{ readonly step: string; readonly at: string; readonly code?: ErrorCode }>;
   readonly openedAt: string;

@@ -1,3 +1,185 @@
-import type { Task } from '../workers/tasks';
+/** What the ledger does with files, on worker threads. */
+import { createHash } from 'node:crypto';
+import {
+  closeSync, constants, copyFileSync, existsSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync, writeSync,
+} from 'node:fs';
+import type { Stats } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ExdicomError, toExdicomError } from '../errors';
+import type { OwnPath, Sha256 } from '../model';
+import type { Task, TaskContext } from '../workers/tasks';
 
-export const ledgerTasks = {} satisfies Record<string, Task<never, unknown>>;
+const CHUNK = 1 << 20;
+
+export interface SpoolInput {
+  /** Absolute; made by the ledger. */
+  readonly folder: string;
+  /** Number of the first item. */
+  readonly first: number;
+  readonly items: ReadonlyArray<{ readonly path: string; readonly bytes: number; readonly mtimeMs: number }>;
+}
+
+export interface SpooledFile {
+  readonly path: OwnPath;
+  readonly bytes: number;
+  readonly sha256: Sha256;
+}
+
+/** File name of a spooled item: its number, nothing of its own name. */
+export const itemName = (n: number): string => String(n).padStart(4, '0');
+
+function sourceError(thrown: unknown): ExdicomError {
+  const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new ExdicomError('SOURCE_GONE', { origin: thrown });
+  return new ExdicomError('SOURCE_UNREADABLE', { origin: thrown, ...(typeof code === 'string' ? { detail: code } : {}) });
+}
+
+/** Runs what touches the source: its failures are told apart from those of our own disk. */
+function fromSource<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (thrown) {
+    throw sourceError(thrown);
+  }
+}
+
+const unchanged = (stats: Stats, { bytes, mtimeMs }: { readonly bytes: number; readonly mtimeMs: number }): boolean => stats.isFile() && stats.size === bytes && stats.mtimeMs === mtimeMs;
+
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, constants.O_RDONLY);
+  try { fsyncSync(handle); } finally { closeSync(handle); }
+}
+
+function spoolOne(item: SpoolInput['items'][number], target: string, buffer: Buffer, progress: (bytes: number) => void): Sha256 {
+  // Not blocking, lest a named pipe holds the thread for ever.
+  const source = fromSource(() => openSync(item.path, constants.O_RDONLY | constants.O_NONBLOCK));
+  try {
+    if (!unchanged(fromSource(() => fstatSync(source)), item)) throw new ExdicomError('SOURCE_CHANGED');
+    const copy = openSync(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+    try {
+      const hash = createHash('sha256');
+      let copied = 0;
+      for (;;) {
+        const read = fromSource(() => readSync(source, buffer, 0, buffer.length, null));
+        if (read === 0) break;
+        const part = buffer.subarray(0, read);
+        hash.update(part);
+        for (let at = 0; at < read;) at += writeSync(copy, part, at);
+        copied += read;
+        if (copied > item.bytes) throw new ExdicomError('SOURCE_CHANGED');
+        progress(read);
+      }
+      fsyncSync(copy);
+      const now = fromSource(() => statSync(item.path));
+      if (copied !== item.bytes || !unchanged(fromSource(() => fstatSync(source)), item) || !unchanged(now, item)) throw new ExdicomError('SOURCE_CHANGED');
+      return hash.digest('hex') as Sha256;
+    } finally {
+      closeSync(copy);
+    }
+  } finally {
+    closeSync(source);
+  }
+}
+
+/**
+ * Copies the files of a source into a job's folder: read once, written, hashed, flushed. Nothing of a name is kept.
+ * @throws {ExdicomError} SOURCE_GONE, SOURCE_UNREADABLE, SOURCE_CHANGED, DISK_FULL, STORAGE_FAILED
+ */
+function spool({ folder, first, items }: SpoolInput, context: TaskContext): SpooledFile[] {
+  const buffer = Buffer.allocUnsafe(CHUNK);
+  const total = items.reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
+  const spooled = items.map((item, index) => {
+    const path = join(folder, itemName(first + index));
+    const sha256 = spoolOne(item, path, buffer, (read) => { context.progress(done += read, total); });
+    return { path: path as OwnPath, bytes: item.bytes, sha256 };
+  });
+  syncFolder(folder);
+  syncFolder(dirname(folder));
+  return spooled;
+}
+
+export interface FileLook {
+  readonly bytes: number;
+  readonly mtimeMs: number;
+  /** Where it was asked for. */
+  readonly sha256?: Sha256;
+}
+
+/** SHA-256 of a whole file. */
+function digestFile(path: string, buffer: Buffer): Sha256 {
+  const handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const hash = createHash('sha256');
+    for (let read = readSync(handle, buffer, 0, buffer.length, null); read > 0; read = readSync(handle, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, read));
+    return hash.digest('hex') as Sha256;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** What lies on disk under each path; undefined where no readable file does. With `digest` the contents are hashed. */
+function look({ paths, digest }: { readonly paths: readonly string[]; readonly digest: boolean }, context: TaskContext): Array<FileLook | undefined> {
+  const buffer = Buffer.allocUnsafe(digest ? CHUNK : 0);
+  return paths.map((path, index) => {
+    try {
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (stats === undefined || !stats.isFile()) return undefined;
+      const { size: bytes, mtimeMs } = stats;
+      return digest ? { bytes, mtimeMs, sha256: digestFile(path, buffer) } : { bytes, mtimeMs };
+    } catch {
+      return undefined;
+    } finally {
+      context.progress(index + 1, paths.length);
+    }
+  });
+}
+
+/** Removes files and folders; what is gone already is fine. */
+function remove({ files, folders }: { readonly files: readonly string[]; readonly folders: readonly string[] }): void {
+  for (const file of files) {
+    try { unlinkSync(file); } catch (thrown) {
+      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT')) throw toExdicomError(thrown);
+    }
+  }
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 2 });
+}
+
+export interface AsideInput {
+  /** The job's folder in the quarantine folder. */
+  readonly folder: string;
+  readonly files: ReadonlyArray<{ readonly path: string; readonly name: string }>;
+  /** Text of `reason.json`, which is written anew. */
+  readonly reason: string;
+}
+
+/**
+ * Sets files aside by a second name for the same bytes, so that a job that is sent again finds everything where it was;
+ * its own name goes when the job closes. Doing it twice does no harm.
+ */
+function aside({ folder, files, reason }: AsideInput): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const { path, name } of files) {
+    const target = join(folder, name);
+    if (existsSync(target) || !existsSync(path)) continue;
+    try {
+      linkSync(path, target);
+    } catch {
+      copyFileSync(path, `${target}.part`, constants.COPYFILE_FICLONE);
+      renameSync(`${target}.part`, target);
+    }
+    const handle = openSync(target, 'r+');
+    try { fsyncSync(handle); } finally { closeSync(handle); }
+  }
+  const half = join(folder, 'reason.json.part');
+  writeFileSync(half, reason, { mode: 0o600, flush: true });
+  renameSync(half, join(folder, 'reason.json'));
+  syncFolder(folder);
+}
+
+export const ledgerTasks = {
+  'ledger.aside': aside,
+  'ledger.spool': spool,
+  'ledger.look': look,
+  'ledger.remove': remove,
+} satisfies Record<string, Task<never, unknown>>;

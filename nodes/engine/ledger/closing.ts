@@ -1,0 +1,234 @@
+/** When a job is complete, what its outcome is, and the steps of closing it: each recorded, retried until done, done once. */
+import { ExdicomError, toExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
+import type { JobId, JobToken, Outcome } from '../model';
+import { judge, leftOut, unfinished } from './accounting';
+import { jobOf } from './core';
+import type { LedgerCore, LiveJob } from './core';
+import type { Disposition, Finisher, FinishRule, JobKind, Receipt } from './ledger-types';
+import type { Replay } from './replay';
+import type { ErrorFacts } from './store';
+
+/** Milliseconds without a message inside before a failed job closes: between two nodes a message is in neither. */
+const SETTLE = 250;
+/** Milliseconds between two tries of a step, at first and at most. */
+const STEP_DELAY = 5000, STEP_CAP = 600_000;
+/** Kinds whose original lies elsewhere, so that the spooled copy is not the last one. */
+const HAS_ORIGINAL: ReadonlySet<JobKind> = new Set<JobKind>(['archive', 'folder', 'file']);
+
+const DISPOSITIONS: Readonly<Record<Outcome, Disposition>> = {
+  complete: 'done', duplicate: 'done', 'with-exceptions': 'failed', failed: 'failed', cancelled: 'put-back',
+};
+
+export interface Finish {
+  readonly closed: boolean;
+  readonly waitingFor?: string;
+}
+
+export class Closing {
+  readonly #core: LedgerCore;
+  readonly #replay: Replay;
+  readonly #configuration: () => string;
+  readonly #finishers = new Map<string, { readonly rule: FinishRule; readonly finisher: Finisher }>();
+  readonly #timers = new Map<JobId, NodeJS.Timeout>();
+  /** Looks at one job follow one another. */
+  readonly #looks = new Map<JobId, Promise<Finish>>();
+
+  constructor(core: LedgerCore, replay: Replay, configuration: () => string) {
+    this.#core = core;
+    this.#replay = replay;
+    this.#configuration = configuration;
+  }
+
+  attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable {
+    const entry = { rule, finisher };
+    this.#finishers.set(node, entry);
+    return { [Symbol.dispose]: () => { if (this.#finishers.get(node) === entry) this.#finishers.delete(node); } };
+  }
+
+  isFinisher(node: string): boolean {
+    return this.#finishers.has(node);
+  }
+
+  async finish({ id, name }: JobToken, node: string): Promise<Finish> {
+    const core = this.#core;
+    const job = core.jobs.get(id);
+    if (job === undefined) {
+      if (core.closedLately(id) || (await core.store.receipt(id)) !== undefined) return { closed: true };
+      throw new ExdicomError('JOB_UNKNOWN', { job: name, stage: 'finish' });
+    }
+    if (job.row.state === 'closing') return { closed: true };
+    if (job.row.finishNode === undefined) {
+      await core.store.visited(id, node);
+      core.update(job, { ...job.row, finishNode: node });
+    }
+    return this.look(job);
+  }
+
+  /** Looks whether the job can close now, and closes it. Called whenever that may have changed. */
+  look(job: LiveJob): Promise<Finish> {
+    const { id } = job.row;
+    const before = this.#looks.get(id) ?? Promise.resolve({ closed: false });
+    const look = before.then(() => this.#look(job)).catch((thrown: unknown): Finish => {
+      const error = this.#core.noticed(toExdicomError(thrown, { stage: 'finish' }));
+      if (error.code !== 'LEDGER_CLOSED') this.#later(job, STEP_DELAY);
+      return { closed: false, waitingFor: error.code };
+    });
+    this.#looks.set(id, look);
+    void look.finally(() => { if (this.#looks.get(id) === look) this.#looks.delete(id); });
+    return look;
+  }
+
+  #later(job: LiveJob, milliseconds: number): void {
+    const { id } = job.row;
+    clearTimeout(this.#timers.get(id));
+    this.#timers.set(id, setTimeout(() => {
+      this.#timers.delete(id);
+      if (job.row.state === 'closing') this.run(job);
+      else void this.look(job);
+    }, Math.max(1, milliseconds)).unref());
+  }
+
+  #outside(job: LiveJob): number {
+    let outside = 0;
+    for (const node of job.visits.values()) if (!this.isFinisher(node)) outside += 1;
+    return outside;
+  }
+
+  async #look(job: LiveJob): Promise<Finish> {
+    const core = this.#core;
+    const { row } = job;
+    if (!core.jobs.has(row.id) || row.state === 'closing') return { closed: true };
+    if (row.doomed) {
+      if (job.visits.size > 0) return { closed: false, waitingFor: 'messages' };
+      const rest = SETTLE - core.idle(job);
+      if (rest > 0) {
+        this.#later(job, rest);
+        return { closed: false, waitingFor: 'messages' };
+      }
+      await this.#begin(job, 'failed', row.error);
+      return { closed: true };
+    }
+    const { finishNode } = row;
+    if (finishNode === undefined) return { closed: false, waitingFor: 'finish' };
+    if (row.state !== 'open') return { closed: false, waitingFor: row.state };
+    if (job.interrupted || job.wantsSend) return { closed: false, waitingFor: 'replay' };
+    const outside = this.#outside(job);
+    if (outside > 0) return { closed: false, waitingFor: `messages ${outside}` };
+
+    const rule = this.#finishers.get(finishNode)?.rule ?? { required: [], allowLeftOut: false };
+    const activeAt = job.activeAt;
+    const assessment = await core.store.assess(row.id, rule.required);
+    const { now, abandoned } = unfinished(assessment);
+    if (now > 0) return { closed: false, waitingFor: `deliveries ${now}` };
+    const missing = leftOut(assessment) + abandoned;
+    const rest = core.settings.quiet - core.idle(job);
+    if (missing > 0 && rest > 0) {
+      // They may still be in a node that is not ours; judged when nothing has come for a while.
+      this.#later(job, rest);
+      return { closed: false, waitingFor: `left out ${missing}` };
+    }
+    // Something came in while the store was asked.
+    if (job.activeAt !== activeAt || job.row !== row) return this.#look(job);
+    const { outcome, code } = judge(assessment, rule.allowLeftOut);
+    const error = code === undefined ? undefined : new ExdicomError(code, { job: row.name, stage: 'finish', ...(code === 'LEFT_OUT' ? { detail: `${missing}` } : {}) });
+    await this.#begin(job, outcome, error, rule.required);
+    return { closed: true };
+  }
+
+  async #begin(job: LiveJob, outcome: Outcome, error: ErrorFacts | undefined, required: readonly string[] = []): Promise<void> {
+    const { id } = job.row;
+    clearTimeout(this.#timers.get(id));
+    const facts = error === undefined ? undefined : { code: error.code, stage: error.stage, message: error.message };
+    this.#core.update(job, await this.#core.store.beginClosing(id, outcome, required, facts, this.#configuration()));
+    this.run(job);
+  }
+
+  // ---------------------------------------------------------------------------------------------- steps
+
+  /** Goes on with the closing steps; what fails is tried again later. */
+  run(job: LiveJob, failures = 0): void {
+    if (job.closing || !this.#core.ready) return;
+    job.closing = true;
+    void this.#steps(job).catch((thrown: unknown) => {
+      const error = this.#core.noticed(toExdicomError(thrown));
+      if (error.code === 'LEDGER_CLOSED') return;
+      clearTimeout(this.#timers.get(job.row.id));
+      const wait = Math.min(STEP_CAP, STEP_DELAY * 2 ** failures);
+      this.#timers.set(job.row.id, setTimeout(() => { this.run(job, failures + 1); }, wait).unref());
+    }).finally(() => {
+      job.closing = false;
+      this.#replay.pump();
+    });
+  }
+
+  async #steps(job: LiveJob): Promise<void> {
+    const core = this.#core;
+    const { id, kind, name } = job.row;
+    const done = new Set((await core.store.steps(id)).map(({ step }) => step));
+    const step = async (what: string, work: () => Promise<ErrorCode | undefined>): Promise<void> => {
+      if (done.has(what)) return;
+      await core.store.step(id, what, await work());
+      done.add(what);
+    };
+    const clear = (): Promise<void> => step('temporary files', async () => {
+      await core.task('ledger.remove', { files: [], folders: [core.workFolder(id)] });
+      await core.store.forget(id);
+      return undefined;
+    });
+    await step('verify', () => Promise.resolve(job.row.error?.code));
+    try {
+      await step('source', async () => {
+        const source = this.#replay.source(job.row.sourceKey);
+        if (source === undefined) throw new ExdicomError('SOURCE_UNREADABLE', { job: name, stage: 'finish', detail: 'no source node has its source' });
+        const origin = await core.store.origin(id);
+        const reason = await core.store.reason(id);
+        try {
+          await source.dispose(jobOf(job.row), origin === undefined ? undefined : JSON.parse(origin), DISPOSITIONS[job.row.outcome ?? 'failed'], reason);
+          return undefined;
+        } catch (thrown) {
+          const error = toExdicomError(thrown);
+          if (error.retryable) throw error;
+          return error.code;
+        }
+      });
+    } catch (thrown) {
+      // The original is where it was, so our copy need not wait for it. What was received or sent to us has no other.
+      if (HAS_ORIGINAL.has(kind)) await clear();
+      throw thrown;
+    }
+    await clear();
+    const receipt = await core.store.close(id);
+    core.drop(id);
+    this.#replay.forget(id);
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+    const { finishNode } = job.row;
+    if (finishNode !== undefined) await this.#announce(id, core.token(job.row), finishNode, receipt);
+  }
+
+  /** Hands the receipt to the finish node; a node that is not there now gets it at the next start. */
+  async #announce(id: JobId, token: JobToken, node: string, receipt: string): Promise<void> {
+    const found = this.#finishers.get(node);
+    if (found === undefined || !this.#replay.hasStarted) return;
+    found.finisher(JSON.parse(receipt) as Receipt, token);
+    await this.#core.store.announced(id);
+  }
+
+  /** Jobs that were closing, and receipts that no node has had, when the flows have started. */
+  async resume(): Promise<void> {
+    const core = this.#core;
+    for (const job of core.jobs.values()) {
+      if (job.row.state === 'closing') this.run(job);
+      else if (job.row.doomed || job.row.finishNode !== undefined) void this.look(job);
+    }
+    for (const { id, name, attempt, node, receipt } of await core.store.unannounced()) {
+      await this.#announce(id, { id, name, ledger: core.id, attempt }, node, receipt);
+    }
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+}

@@ -1,0 +1,209 @@
+/** What the parts of a ledger share: its settings, its store, the jobs that are not closed, and its state. */
+import { join } from 'node:path';
+import { ExdicomError } from '../errors';
+import type { JobId, JobToken, OwnPath } from '../model';
+import { runTask } from '../workers/pool';
+import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
+import type { Job, LedgerFolders, LedgerSettings, LedgerStatus } from './ledger-types';
+import type { JobRow, JobStore } from './store';
+import type { StoreClient } from './store-client';
+
+/** Milliseconds that a task on a handful of files may take; what grows with bytes adds to it. */
+const TASK_TIME = 120_000;
+
+/** A job that is not closed, as this process sees it. Times are of the monotonic clock: the other one jumps. */
+export interface LiveJob {
+  row: JobRow;
+  /** Messages of the job inside our nodes: which node each is in. */
+  readonly visits: Map<symbol, string>;
+  /** A node closed with a message of it inside. */
+  interrupted: boolean;
+  /** It was sent by this process at least once. */
+  sentHere: boolean;
+  /** It is to be sent as soon as it may. */
+  wantsSend: boolean;
+  /** When a parked job is due. */
+  dueAt: number | undefined;
+  /** Last sign of life. */
+  activeAt: number;
+  /** A stage has begun work that may crash. */
+  attempting: boolean;
+  /** Closing steps are running. */
+  closing: boolean;
+}
+
+export const tokenOf = (ledger: string, { id, name, attempt }: JobRow): JobToken => ({ id, name, ledger, attempt });
+
+/** What the outside may know of a job. */
+export function jobOf(row: JobRow): Job {
+  const { n: _n, path: _path, study: _study, failures: _failures, failingSince: _since, waitsFor: _waitsFor, doomed: _doomed, crashes: _crashes, finishNode: _node, ...job } = row;
+  return job;
+}
+
+export const clock = (): number => performance.now();
+
+type Phase = 'opening' | 'ready' | 'failed' | 'closed';
+
+export class LedgerCore {
+  readonly folders: LedgerFolders;
+  readonly jobs = new Map<JobId, LiveJob>();
+  quarantined = 0;
+  #client: StoreClient | undefined;
+  #phase: Phase = 'opening';
+  #failure: string | undefined;
+  #diskFull = false;
+  #telling = false;
+  readonly #listeners = new Set<(status: LedgerStatus) => void>();
+  readonly #ending = new AbortController();
+  /** Jobs that closed lately: what still comes of them is late, not unknown. */
+  readonly #closedLately = new Set<JobId>();
+
+  constructor(readonly id: string, readonly settings: LedgerSettings) {
+    const root = settings.directory;
+    this.folders = { root, work: join(root, 'work'), quarantine: join(root, 'quarantine'), done: join(root, 'done'), failed: join(root, 'failed') };
+  }
+
+  /** Aborts when the ledger closes. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  get ready(): boolean {
+    return this.#phase === 'ready';
+  }
+
+  get closed(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  /** @throws {ExdicomError} LEDGER_CLOSED */
+  get store(): JobStore {
+    if (this.#client === undefined || this.#phase !== 'ready') throw new ExdicomError('LEDGER_CLOSED');
+    return this.#client.store;
+  }
+
+  opened(client: StoreClient): void {
+    this.#client = client;
+    this.#phase = 'ready';
+    this.#failure = undefined;
+    client.onFailure((error) => { this.failed(error); });
+    this.changed();
+  }
+
+  failed(error: ExdicomError): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'failed';
+    this.#failure = error.code;
+    this.changed();
+  }
+
+  /** Nothing new is begun from here on. */
+  end(): StoreClient | undefined {
+    this.#phase = 'closed';
+    this.#ending.abort(new ExdicomError('LEDGER_CLOSED'));
+    this.changed();
+    return this.#client;
+  }
+
+  // ---------------------------------------------------------------------------------------------- state
+
+  get diskFull(): boolean {
+    return this.#diskFull;
+  }
+
+  set diskFull(full: boolean) {
+    if (this.#diskFull === full) return;
+    this.#diskFull = full;
+    this.changed();
+  }
+
+  /** Looks whether a failure is one of the disk, which pauses the intake; hands it on. */
+  noticed(error: ExdicomError): ExdicomError {
+    if (error.code === 'DISK_FULL') this.diskFull = true;
+    return error;
+  }
+
+  status(): LedgerStatus {
+    let open = 0, parked = 0;
+    for (const { row } of this.jobs.values()) {
+      if (row.state === 'parked' || row.state === 'needs-password') parked += 1;
+      else open += 1;
+    }
+    const state = this.#phase === 'ready' && this.#diskFull ? 'paused' : this.#phase;
+    const reason = state === 'paused' ? 'DISK_FULL' : this.#failure;
+    return { state, open, parked, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }) };
+  }
+
+  onStatus(listener: (status: LedgerStatus) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => { this.#listeners.delete(listener); } };
+  }
+
+  /** Tells listeners once per turn of the event loop. */
+  changed(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    setImmediate(() => {
+      this.#telling = false;
+      for (const listener of this.#listeners) listener(this.status());
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------- jobs
+
+  add(row: JobRow): LiveJob {
+    const job: LiveJob = {
+      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, dueAt: undefined, activeAt: clock(), attempting: false, closing: false,
+    };
+    this.jobs.set(row.id, job);
+    this.changed();
+    return job;
+  }
+
+  drop(id: JobId): void {
+    this.jobs.delete(id);
+    this.#closedLately.add(id);
+    if (this.#closedLately.size > 1000) {
+      for (const oldest of this.#closedLately) {
+        this.#closedLately.delete(oldest);
+        break;
+      }
+    }
+    this.changed();
+  }
+
+  closedLately(id: JobId): boolean {
+    return this.#closedLately.has(id);
+  }
+
+  /** @throws {ExdicomError} JOB_UNKNOWN, LEDGER_CLOSED */
+  live(id: JobId): LiveJob {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new ExdicomError(this.#phase === 'closed' ? 'LEDGER_CLOSED' : 'JOB_UNKNOWN');
+    return job;
+  }
+
+  update(job: LiveJob, row: JobRow): void {
+    job.row = row;
+    job.activeAt = clock();
+    this.changed();
+  }
+
+  idle(job: LiveJob): number {
+    return clock() - job.activeAt;
+  }
+
+  workFolder(id: JobId): OwnPath {
+    return join(this.folders.work, id) as OwnPath;
+  }
+
+  token(row: JobRow): JobToken {
+    return tokenOf(this.id, row);
+  }
+
+  /** @param bytes that the task has to read or write, for its time limit. */
+  task<N extends TaskName>(name: N, input: TaskInput<N>, bytes = 0, signal: AbortSignal = this.signal): Promise<TaskOutput<N>> {
+    // A slow network share moves a megabyte a second.
+    return runTask(name, input, { signal: AbortSignal.any([signal, this.signal]), timeLimit: TASK_TIME + Math.ceil(bytes / 1000) });
+  }
+}

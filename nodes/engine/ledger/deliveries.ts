@@ -1,0 +1,77 @@
+/** Which files go to a destination, by what the ledger knows of each: its number, its digest, whether it is de-identified. */
+import { ExdicomError } from '../errors';
+import type { DicomFile, JobId, OwnPath, Sha256 } from '../model';
+import type { LedgerCore } from './core';
+import { intact } from './known-files';
+import type { DeliveryResult, DestinationInfo, PlannedDelivery } from './ledger-types';
+import type { Quarantine } from './quarantine';
+import type { DeliveryRequest } from './store';
+
+const GROUP = 250;
+
+interface Known {
+  readonly sha256: Sha256;
+  readonly deidentified: boolean;
+  readonly instance?: number;
+}
+
+export class DeliveryRecords {
+  readonly #core: LedgerCore;
+  readonly #quarantine: Quarantine;
+
+  constructor(core: LedgerCore, quarantine: Quarantine) {
+    this.#core = core;
+    this.#quarantine = quarantine;
+  }
+
+  async plan(id: JobId, destination: DestinationInfo, files: readonly DicomFile[]): Promise<PlannedDelivery[]> {
+    const { store } = this.#core;
+    this.#core.live(id);
+    const wanted = [...new Map(files.map((file) => [file.path, file])).values()];
+    const planned: PlannedDelivery[] = [];
+    for (let at = 0; at < wanted.length; at += GROUP) {
+      const group = wanted.slice(at, at + GROUP);
+      const known = await this.#known(id, group);
+      const requests = group.map((file, index): DeliveryRequest => {
+        const { sha256, deidentified, instance = file.instance } = known[index]!;
+        return { sopInstanceUID: file.sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
+      });
+      const rows = await store.planDeliveries(id, destination, requests);
+      for (const [index, { instance, conflict: _conflict, ...delivery }] of rows.entries()) {
+        planned.push({ ...delivery, file: { ...group[index]!, instance }, sha256: known[index]!.sha256 });
+      }
+      const conflicts = rows.flatMap(({ instance, conflict }, index) => (conflict ? [{ instance, code: 'UID_CONFLICT', stage: 'deliver', path: group[index]!.path as OwnPath } as const] : []));
+      await this.#quarantine.add(id, conflicts);
+    }
+    return planned;
+  }
+
+  /** Markers inside a file are no evidence, nor is its path: bytes changed behind the ledger's back make it a file of the flow's own. */
+  async #known(id: JobId, files: readonly DicomFile[]): Promise<Known[]> {
+    const rows = await this.#core.store.files(id, files.map(({ path }) => path));
+    const sound = await intact(this.#core, id, rows);
+    const byPath = new Map<string, Known>(rows.flatMap(({ path, sha256, instance, profile }, index) => (
+      sound[index] === true ? [[path as string, { sha256, instance, deidentified: profile !== undefined }] as const] : []
+    )));
+    const strange = files.filter(({ path }) => !byPath.has(path));
+    if (strange.length > 0) {
+      const bytes = strange.reduce((sum, file) => sum + file.bytes, 0);
+      const looks = await this.#core.task('ledger.look', { paths: strange.map(({ path }) => path), digest: true }, bytes);
+      for (const [index, { path }] of strange.entries()) {
+        const sha256 = looks[index]?.sha256;
+        if (sha256 === undefined) throw new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'a file of the job is gone' });
+        byPath.set(path, { sha256, deidentified: false });
+      }
+    }
+    return files.map(({ path }) => byPath.get(path)!);
+  }
+
+  /** Resolves with true where anything became verified or sent. */
+  async record(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void> {
+    const job = this.#core.live(id);
+    let progress = false;
+    for (let at = 0; at < results.length; at += GROUP) progress = (await this.#core.store.recordDeliveries(id, destination.address, results.slice(at, at + GROUP))) || progress;
+    const { failingSince: _since, ...row } = job.row;
+    this.#core.update(job, progress ? { ...row, failures: 0 } : job.row);
+  }
+}

@@ -1,0 +1,38 @@
+/** One open store per directory and process: a redeploy opens the same directory again while the old ledger still closes. */
+import { resolve } from 'node:path';
+import { ExdicomError } from '../errors';
+
+interface Turn {
+  /** Resolves when the directory is free, once closing has begun. */
+  readonly over: Promise<void>;
+  closing: boolean;
+}
+
+const turns = new Map<string, Turn>();
+
+export interface DirectoryTurn {
+  /** The holder is going: whoever comes next waits instead of failing. */
+  closing(): void;
+  /** The directory is free. */
+  end(): void;
+}
+
+/** @throws {ExdicomError} LEDGER_LOCKED where a ledger of this process has the directory and is not closing. */
+export async function takeTurn(directory: string): Promise<DirectoryTurn> {
+  const key = resolve(directory);
+  for (let before = turns.get(key); before !== undefined; before = turns.get(key)) {
+    if (!before.closing) throw new ExdicomError('LEDGER_LOCKED', { detail: 'another ledger node has this directory' });
+    await before.over;
+  }
+  let end!: () => void;
+  const turn: Turn = { over: new Promise((done) => { end = done; }), closing: false };
+  turns.set(key, turn);
+  return {
+    closing: () => { turn.closing = true; },
+    end: () => {
+      if (turns.get(key) === turn) turns.delete(key);
+      turn.closing = true;
+      end();
+    },
+  };
+}

@@ -1,0 +1,221 @@
+/** Taking in: the gate, the copy into the work folder, and the judgement whether it is new. */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ExdicomError, toExdicomError } from '../errors';
+import type { JobId, JobToken, OwnPath, Sha256, SourceKey } from '../model';
+import { jobOf } from './core';
+import type { LedgerCore, LiveJob } from './core';
+import type { Intake, IntakeItem, SpooledItem, Taken } from './ledger-types';
+import type { Replay } from './replay';
+import type { JobRow, NewJob, StoredItem } from './store';
+import { itemName } from './tasks';
+
+/** How much room a job may need beside its own size: unpacked and de-identified copies. */
+const FACTOR = 3;
+/** Milliseconds for which a look at the disk is believed. */
+const LOOK = 1000;
+
+export type Room = 'free' | 'slots' | 'parked' | 'space' | 'closed';
+
+/** Identifies content whatever its files are called: the file's own digest, or one over those of several. */
+export function contentDigest(items: ReadonlyArray<{ readonly sha256: Sha256 }>): Sha256 {
+  if (items.length === 1) return items[0]!.sha256;
+  return createHash('sha256').update(items.map(({ sha256 }) => sha256).toSorted().join('\n')).digest('hex') as Sha256;
+}
+
+const bytesOf = (item: IntakeItem): number => ('content' in item ? item.content.byteLength : item.bytes);
+
+export class IntakeDesk {
+  readonly #core: LedgerCore;
+  readonly #replay: Replay;
+  readonly #configuration: () => string;
+  readonly #close: (job: LiveJob) => void;
+  #free: { readonly bytes: number; readonly at: number } | undefined;
+  /** Bytes that intakes under way may still need. */
+  #promised = 0;
+
+  /** @param close runs the closing steps of a duplicate. */
+  constructor(core: LedgerCore, replay: Replay, configuration: () => string, close: (job: LiveJob) => void) {
+    this.#core = core;
+    this.#replay = replay;
+    this.#configuration = configuration;
+    this.#close = close;
+  }
+
+  /** Bytes free for us on the disk of the work folder, the reserve taken off; looked up once a second at most. */
+  async freeBytes(): Promise<number> {
+    const now = performance.now();
+    if (this.#free === undefined || now - this.#free.at > LOOK) {
+      const { bavail, bsize } = await statfs(this.#core.folders.work);
+      this.#free = { bytes: bavail * bsize - this.#core.settings.reserve, at: now };
+    }
+    return this.#free.bytes - this.#promised;
+  }
+
+  async room(bytes = 0): Promise<Room> {
+    const core = this.#core;
+    if (!core.ready) return 'closed';
+    if (core.diskFull || (await this.freeBytes()) < bytes * FACTOR) return 'space';
+    let parked = 0;
+    for (const { row: { state } } of core.jobs.values()) if (state === 'parked' || state === 'needs-password') parked += 1;
+    if (parked >= core.settings.maxParked) return 'parked';
+    return this.#replay.holdsIntake || this.#replay.running() >= core.settings.slots ? 'slots' : 'free';
+  }
+
+  async take(intake: Intake, signal: AbortSignal): Promise<Taken> {
+    const core = this.#core;
+    signal.throwIfAborted();
+    if (intake.items.length === 0) throw new ExdicomError('NOTHING_TO_DO');
+    const bytes = intake.items.reduce((sum, item) => sum + bytesOf(item), 0);
+    const room = await this.room(bytes);
+    if (room !== 'free') return { kind: 'refused', reason: room };
+    // Two may have been told that there is room; the slot is counted before anything else is awaited.
+    if (this.#replay.running() >= core.settings.slots) return { kind: 'refused', reason: 'slots' };
+    this.#replay.reserved += 1;
+    this.#promised += bytes * FACTOR;
+    let holding = true;
+    const release = (): void => {
+      if (holding) this.#replay.reserved -= 1;
+      holding = false;
+    };
+    let job: LiveJob | undefined;
+    try {
+      if (intake.origin !== undefined) {
+        // After a crash a source may find again what is a job already.
+        const known = await core.store.sameOrigin(intake.sourceKey, JSON.stringify(intake.origin));
+        if (known !== undefined) return { kind: 'duplicate', job: jobOf(known), of: known.id };
+      }
+      job = core.add(await core.store.createJob(newJob(intake, intake.kind)));
+      release();
+      const items = await this.#spool(job.row.id, intake.items, bytes, signal);
+      return await this.#complete(job, items);
+    } catch (thrown) {
+      if (job !== undefined) await this.#discard(job.row.id);
+      throw core.noticed(toExdicomError(thrown, { stage: 'intake' }));
+    } finally {
+      release();
+      this.#promised -= bytes * FACTOR;
+    }
+  }
+
+  async #spool(id: JobId, items: readonly IntakeItem[], bytes: number, signal: AbortSignal): Promise<StoredItem[]> {
+    const core = this.#core;
+    const folder = join(core.workFolder(id), 'in');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const spooled: StoredItem[] = [];
+    // A Buffer is written from here as it is: handing it to a thread would copy it.
+    for (const [index, item] of items.entries()) {
+      if (!('content' in item)) continue;
+      const path = join(folder, itemName(index + 1)) as OwnPath;
+      const file = await open(path, 'wx', 0o600);
+      try {
+        await file.writeFile(item.content, { signal });
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      const [look] = await core.task('ledger.look', { paths: [path], digest: true }, item.content.byteLength, signal);
+      if (look?.sha256 === undefined || look.bytes !== item.content.byteLength) throw new ExdicomError('STORAGE_FAILED', { stage: 'intake' });
+      spooled.push({ n: index + 1, path, bytes: look.bytes, sha256: look.sha256, name: item.name });
+    }
+    for (let at = 0; at < items.length;) {
+      const from = at;
+      while (at < items.length && !('content' in items[at]!)) at += 1;
+      const run = items.slice(from, at).flatMap((item) => ('content' in item ? [] : [{ path: item.path, bytes: item.bytes, mtimeMs: item.mtimeMs, name: item.name }]));
+      if (run.length > 0) {
+        const plain = run.map(({ name: _name, ...item }) => item);
+        const files = await core.task('ledger.spool', { folder, first: from + 1, items: plain }, bytes, signal);
+        for (const [index, file] of files.entries()) spooled.push({ n: from + index + 1, ...file, name: run[index]!.name });
+      }
+      at += 1;
+    }
+    spooled.sort((a, b) => a.n - b.n);
+    for (let at = 0; at < spooled.length; at += 500) await core.store.addItems(id, spooled.slice(at, at + 500));
+    return spooled;
+  }
+
+  async #complete(job: LiveJob, items: ReadonlyArray<{ readonly path: OwnPath; readonly bytes: number; readonly sha256: Sha256 }>): Promise<Taken> {
+    const core = this.#core;
+    const { id } = job.row;
+    const path = items.length === 1 ? items[0]!.path : dirname(items[0]!.path) as OwnPath;
+    const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
+    core.update(job, await core.store.completeIntake(id, path, contentDigest(items), bytes, this.#configuration()));
+    const { row } = job;
+    if (row.duplicateOf !== undefined) {
+      this.#close(job);
+      return { kind: 'duplicate', job: jobOf(row), of: row.duplicateOf };
+    }
+    return { kind: 'job', token: core.token(row), path: this.#replay.taken(job) };
+  }
+
+  async #discard(id: JobId): Promise<void> {
+    const core = this.#core;
+    core.drop(id);
+    try {
+      await core.store.discardJob(id);
+      await core.task('ledger.remove', { files: [], folders: [core.workFolder(id)] });
+    } catch { /* The next start drops it and sweeps its folder. */ }
+  }
+
+  // ---------------------------------------------------------------------------------------------- receiving over time
+
+  async receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }> {
+    const core = this.#core;
+    const room = await this.room();
+    if (room !== 'free') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { detail: room });
+    const job = core.add(await core.store.createJob({ ...newJob(intake, 'received'), study: intake.study }));
+    const folder = this.#receivingFolder(job.row);
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    } catch (thrown) {
+      await this.#discard(job.row.id);
+      throw core.noticed(toExdicomError(thrown, { stage: 'receive' }));
+    }
+    return { token: core.token(job.row), folder };
+  }
+
+  #receivingFolder({ id }: JobRow): OwnPath {
+    return join(this.#core.workFolder(id), 'in') as OwnPath;
+  }
+
+  async addReceived(id: JobId, item: { readonly path: OwnPath; readonly name: string; readonly bytes: number; readonly sha256: Sha256 }): Promise<void> {
+    const job = this.#core.live(id);
+    if (job.row.state !== 'receiving') throw new ExdicomError('JOB_UNKNOWN', { job: job.row.name });
+    try {
+      await this.#core.store.addItems(id, [{ n: 0, ...item }]);
+    } catch (thrown) {
+      throw this.#core.noticed(toExdicomError(thrown, { stage: 'receive' }));
+    }
+    job.activeAt = performance.now();
+  }
+
+  async completeReceived(id: JobId): Promise<Taken> {
+    const job = this.#core.live(id);
+    if (job.row.state !== 'receiving') throw new ExdicomError('JOB_UNKNOWN', { job: job.row.name });
+    const items = await this.#core.store.items(id);
+    if (items.length === 0) {
+      await this.#discard(id);
+      throw new ExdicomError('NOTHING_TO_DO', { job: job.row.name, stage: 'receive' });
+    }
+    return this.#complete(job, items);
+  }
+
+  receiving(sourceKey: SourceKey): Array<{ token: JobToken; folder: OwnPath; study: string; updatedAt: number }> {
+    return [...this.#core.jobs.values()]
+      .filter(({ row }) => row.state === 'receiving' && row.sourceKey === sourceKey && row.study !== undefined)
+      .map(({ row }) => ({ token: this.#core.token(row), folder: this.#receivingFolder(row), study: row.study ?? '', updatedAt: row.updatedAt }));
+  }
+
+  async spooled(id: JobId): Promise<SpooledItem[]> {
+    return (await this.#core.store.items(id)).map(({ n, path, bytes, name }) => ({ n, path, bytes, name }));
+  }
+}
+
+function newJob(intake: Omit<Intake, 'items'>, kind: NewJob['kind']): NewJob {
+  const { prefix, sourceKey, issuer, topic, origin } = intake;
+  return {
+    id: randomUUID() as JobId, prefix, sourceKey, kind,
+    ...(issuer === undefined ? {} : { issuer }), ...(topic === undefined ? {} : { topic }), ...(origin === undefined ? {} : { origin: JSON.stringify(origin) }),
+  };
+}

@@ -1,0 +1,308 @@
+/** The ledger: its parts put together behind the one contract that nodes know. */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExdicomError, toExdicomError } from '../errors';
+import type { Stage } from '../errors';
+import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
+import { Closing } from './closing';
+import { LedgerCore, jobOf } from './core';
+import { DeliveryRecords } from './deliveries';
+import { takeTurn } from './directory-turn';
+import type { DirectoryTurn } from './directory-turn';
+import { ExtractionRecords } from './extraction';
+import { Failing } from './failing';
+import { IntakeDesk } from './intake';
+import type {
+  DestinationInfo, DeliveryResult, Failure, Finisher, FinishRule, FoundEntry, Intake, Job, JobSource, JobState, Ledger, LedgerFolders, LedgerSettings,
+  LedgerStatus, Preparation, Receipt, RetryPolicy, SpooledItem, Visit,
+} from './ledger-types';
+import { PreparationRecords } from './preparation';
+import { Presence } from './presence';
+import { Quarantine } from './quarantine';
+import { Replay } from './replay';
+import { openStore } from './store-client';
+import { makeFolders, Upkeep } from './upkeep';
+
+/** Milliseconds that the store's thread has to end in an orderly way; `close` promises 3 s. */
+const CLOSE_PATIENCE = 2500;
+
+/** A ledger over SQLite in `settings.directory`. Nothing touches the disk before `open()`. */
+export function createLedger(id: string, settings: LedgerSettings): Ledger {
+  return new SqliteLedger(id, settings);
+}
+
+class SqliteLedger implements Ledger {
+  readonly #core: LedgerCore;
+  readonly #replay: Replay;
+  readonly #presence: Presence;
+  readonly #quarantine: Quarantine;
+  readonly #failing: Failing;
+  readonly #desk: IntakeDesk;
+  readonly #extraction: ExtractionRecords;
+  readonly #preparation: PreparationRecords;
+  readonly #deliveries: DeliveryRecords;
+  readonly #closing: Closing;
+  readonly #upkeep: Upkeep;
+  readonly #configurations = new Map<string, string>();
+  #opening: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
+  #turn: DirectoryTurn | undefined;
+
+  constructor(readonly id: string, readonly settings: LedgerSettings) {
+    const core = this.#core = new LedgerCore(id, settings);
+    const configuration = (): string => this.#configuration();
+    this.#replay = new Replay(core);
+    this.#quarantine = new Quarantine(core);
+    this.#closing = new Closing(core, this.#replay, configuration);
+    this.#presence = new Presence(core, (node) => this.#closing.isFinisher(node), (job) => { this.#left(job); });
+    this.#failing = new Failing(core, this.#replay, this.#quarantine, (job) => { void this.#closing.look(job); });
+    this.#desk = new IntakeDesk(core, this.#replay, configuration, (job) => { this.#closing.run(job); });
+    this.#extraction = new ExtractionRecords(core, this.#quarantine);
+    this.#preparation = new PreparationRecords(core, this.#quarantine);
+    this.#deliveries = new DeliveryRecords(core, this.#quarantine);
+    this.#upkeep = new Upkeep(core, this.#desk, this.#quarantine);
+    this.#replay.onAdopted = (key) => { this.#adopted(key); };
+  }
+
+  get folders(): LedgerFolders {
+    return this.#core.folders;
+  }
+
+  // ---------------------------------------------------------------------------------------------- opening and closing
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const core = this.#core;
+    try {
+      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+      this.#turn = await takeTurn(this.settings.directory);
+      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+      await makeFolders(core);
+      const client = await openStore(this.settings.directory);
+      if (core.closed) {
+        await client.close(CLOSE_PATIENCE);
+        throw new ExdicomError('LEDGER_CLOSED');
+      }
+      const { jobs, condemned } = await client.store.start();
+      for (const row of jobs) this.#replay.schedule(core.add(row));
+      core.opened(client);
+      await this.#quarantine.flush();
+      await this.#upkeep.sweep();
+      for (const id of condemned) await this.#failing.condemn(core.live(id), 'ledger');
+      this.#upkeep.start(() => { this.#tick(); });
+      if (this.#replay.hasStarted) this.started();
+    } catch (thrown) {
+      const error = toExdicomError(thrown, { stage: 'ledger' });
+      core.failed(error);
+      if (!core.closed) this.#turn?.end();
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#ending ??= this.#close();
+    return this.#ending;
+  }
+
+  async #close(): Promise<void> {
+    this.#turn?.closing();
+    const store = this.#core.ready ? this.#core.store : undefined;
+    const stopped = store?.stop().catch(() => undefined);
+    const client = this.#core.end();
+    this.#replay.stop();
+    this.#closing.stop();
+    this.#upkeep.stop();
+    await this.#opening?.catch(() => undefined);
+    await stopped;
+    await client?.close(CLOSE_PATIENCE);
+    this.#turn?.end();
+  }
+
+  status(): LedgerStatus {
+    return this.#core.status();
+  }
+
+  onStatus(listener: (status: LedgerStatus) => void): Disposable {
+    return this.#core.onStatus(listener);
+  }
+
+  #tick(): void {
+    this.#replay.pump();
+    this.#core.changed();
+  }
+
+  // ---------------------------------------------------------------------------------------------- sources
+
+  attachSource(source: JobSource): Disposable {
+    return this.#replay.attach(source);
+  }
+
+  started(): void {
+    this.#replay.started();
+    if (!this.#core.ready) return;
+    this.#closing.resume().catch(() => { /* The store failed; the status says so. */ });
+  }
+
+  #adopted(key: SourceKey): void {
+    for (const job of this.#core.jobs.values()) if (job.row.sourceKey === key && job.row.state === 'closing') this.#closing.run(job);
+  }
+
+  async origins(sourceKey: SourceKey) {
+    return (await this.#core.store.origins(sourceKey)).map(({ job, origin }) => ({ job, origin: JSON.parse(origin) as unknown }));
+  }
+
+  room(): Promise<'free' | 'slots' | 'parked' | 'space' | 'closed'> {
+    return this.#desk.room();
+  }
+
+  take(intake: Intake, signal: AbortSignal) {
+    return this.#desk.take(intake, signal);
+  }
+
+  receive(intake: Omit<Intake, 'items'> & { readonly study: string }) {
+    return this.#desk.receive(intake);
+  }
+
+  addReceived(job: JobId, item: Parameters<Ledger['addReceived']>[1]): Promise<void> {
+    return this.#desk.addReceived(job, item);
+  }
+
+  completeReceived(job: JobId) {
+    return this.#desk.completeReceived(job);
+  }
+
+  receiving(sourceKey: SourceKey) {
+    return Promise.resolve(this.#desk.receiving(sourceKey));
+  }
+
+  // ---------------------------------------------------------------------------------------------- stages
+
+  enter(token: JobToken, node: string): Visit {
+    return this.#presence.enter(token, node);
+  }
+
+  #left(id: JobId): void {
+    const job = this.#core.jobs.get(id);
+    if (job === undefined || !this.#core.ready) return;
+    if (job.visits.size === 0) {
+      if (job.attempting) {
+        job.attempting = false;
+        this.#core.store.settled(id).catch(() => undefined);
+      }
+      this.#replay.pump();
+    }
+    if (job.row.doomed || job.row.finishNode !== undefined) void this.#closing.look(job);
+  }
+
+  async job(id: JobId): Promise<Job> {
+    const row = this.#core.jobs.get(id)?.row ?? await this.#core.store.job(id);
+    if (row === undefined) throw new ExdicomError('JOB_UNKNOWN');
+    return jobOf(row);
+  }
+
+  spool(id: JobId): Promise<readonly SpooledItem[]> {
+    return this.#desk.spooled(id);
+  }
+
+  async stageFolder(id: JobId, stage: string): Promise<OwnPath> {
+    if (!/^[a-z][a-z0-9-]*$/.test(stage) || stage === 'in') throw new ExdicomError('INTERNAL', { detail: 'stage folder' });
+    const folder = join(this.#core.workFolder(this.#core.live(id).row.id), stage) as OwnPath;
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    } catch (thrown) {
+      throw this.#core.noticed(toExdicomError(thrown));
+    }
+    return folder;
+  }
+
+  fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure> {
+    return this.#failing.fail(token, error, policy);
+  }
+
+  attempting(id: JobId, stage: Stage): Promise<void> {
+    return this.#failing.attempting(id, stage);
+  }
+
+  progressed(id: JobId, stage: Stage): Promise<void> {
+    return this.#failing.progressed(id, stage);
+  }
+
+  extraction(id: JobId, settings: string) {
+    return this.#extraction.find(id, settings);
+  }
+
+  recordExtraction(id: JobId, settings: string, entries: readonly FoundEntry[]) {
+    return this.#extraction.record(id, settings, entries);
+  }
+
+  async pinProfile(id: JobId, profile: { readonly name: string; readonly fingerprint: string }): Promise<void> {
+    if (!(await this.#core.store.pinProfile(id, profile))) throw new ExdicomError('PROFILE_CHANGED', { job: this.#core.live(id).row.name });
+  }
+
+  prepared(id: JobId, stage: Preparation['stage'], settings: string, files: readonly DicomFile[]) {
+    return this.#preparation.find(id, stage, settings, files);
+  }
+
+  recordPreparation(id: JobId, preparation: Preparation): Promise<void> {
+    return this.#preparation.record(id, preparation);
+  }
+
+  async rememberKey(name: string, fingerprint: string): Promise<void> {
+    if (!(await this.#core.store.rememberKey(name, fingerprint))) throw new ExdicomError('KEY_CHANGED');
+  }
+
+  knowsKey(name: string): Promise<boolean> {
+    return this.#core.store.knowsKey(name);
+  }
+
+  configure(node: string, configuration: string): Disposable {
+    this.#configurations.set(node, configuration);
+    return { [Symbol.dispose]: () => { if (this.#configurations.get(node) === configuration) this.#configurations.delete(node); } };
+  }
+
+  /** Without the nodes' ids: the same flow imported anew does the same. */
+  #configuration(): string {
+    return createHash('sha256').update(JSON.stringify([...this.#configurations.values()].toSorted())).digest('hex');
+  }
+
+  // ---------------------------------------------------------------------------------------------- out nodes
+
+  planDeliveries(id: JobId, destination: DestinationInfo, files: readonly DicomFile[]) {
+    return this.#deliveries.plan(id, destination, files);
+  }
+
+  async recordDeliveries(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void> {
+    await this.#deliveries.record(id, destination, results);
+    const job = this.#core.jobs.get(id);
+    if (job?.row.finishNode !== undefined) void this.#closing.look(job);
+  }
+
+  destinationUp(address: string): void {
+    this.#replay.destinationUp(address);
+  }
+
+  // ---------------------------------------------------------------------------------------------- finish
+
+  attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable {
+    return this.#closing.attachFinisher(node, rule, finisher);
+  }
+
+  finish(token: JobToken, node: string) {
+    return this.#closing.finish(token, node);
+  }
+
+  async receipt(id: JobId): Promise<Receipt | undefined> {
+    const text = await this.#core.store.receipt(id);
+    return text === undefined ? undefined : JSON.parse(text) as Receipt;
+  }
+
+  async jobs(filter: { readonly state?: JobState; readonly sourceKey?: SourceKey } = {}): Promise<readonly Job[]> {
+    return (await this.#core.store.jobs(filter)).map(jobOf);
+  }
+}

@@ -1,0 +1,43 @@
+/** Which messages of which job are inside our nodes now. In memory and synchronous: it must never be late. */
+import { ExdicomError } from '../errors';
+import type { JobToken } from '../model';
+import { clock } from './core';
+import type { LedgerCore } from './core';
+import type { Visit } from './ledger-types';
+
+export class Presence {
+  readonly #core: LedgerCore;
+  readonly #left: (id: JobToken['id']) => void;
+  readonly #isFinisher: (node: string) => boolean;
+
+  /** @param left is called when a message has left; the job may be quiet now. */
+  constructor(core: LedgerCore, isFinisher: (node: string) => boolean, left: (id: JobToken['id']) => void) {
+    this.#core = core;
+    this.#isFinisher = isFinisher;
+    this.#left = left;
+  }
+
+  /** @throws {ExdicomError} JOB_UNKNOWN, JOB_CANCELLED, LEDGER_CLOSED */
+  enter(token: JobToken, node: string): Visit {
+    const core = this.#core;
+    const { id } = token;
+    if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+    const job = token.ledger === core.id ? core.jobs.get(id) : undefined;
+    if (job === undefined || job.row.state === 'closing') {
+      if (job?.row.outcome === 'cancelled') throw new ExdicomError('JOB_CANCELLED', { job: token.name });
+      // The last message of a job may reach finish just after an earlier one has closed it.
+      if (this.#isFinisher(node) && (job !== undefined || core.closedLately(id))) return { job: id, leave: () => undefined, interrupt: () => undefined };
+      throw new ExdicomError('JOB_UNKNOWN', { job: token.name });
+    }
+    const visit = Symbol(node);
+    job.visits.set(visit, node);
+    job.activeAt = clock();
+    const end = (interrupted: boolean): void => {
+      if (!job.visits.delete(visit)) return;
+      job.activeAt = clock();
+      if (interrupted) job.interrupted = true;
+      this.#left(id);
+    };
+    return { job: id, leave: () => { end(false); }, interrupt: () => { end(true); } };
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The one replay: which jobs their sources send again, when, and in which order. Nothing else stores or re-sends a
+ * message.
+ */
+import type { JobId, OwnPath, SourceKey } from '../model';
+import { clock } from './core';
+import type { LedgerCore, LiveJob } from './core';
+import type { JobSource } from './ledger-types';
+
+/** Milliseconds in which a source that was attached after the flows had started is taken to be wired. */
+const SETTLING = 5000;
+/** Milliseconds that a suspect keeps others waiting at most. */
+const ALONE = 300_000;
+/** Milliseconds without a sign of life after which a suspect is past. */
+const SUSPECT_IDLE = 5000;
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+interface Attached {
+  readonly source: JobSource;
+  /** The flows around it have started, so that what it sends arrives. */
+  ready: boolean;
+}
+
+export class Replay {
+  readonly #core: LedgerCore;
+  readonly #attached = new Map<SourceKey, Attached[]>();
+  #started = false;
+  #pumping = false;
+  #again = false;
+  #timer: NodeJS.Timeout | undefined;
+  #alone: { readonly job: LiveJob; readonly since: number } | undefined;
+  /** Slots that intakes hold before their job is there. */
+  reserved = 0;
+
+  constructor(core: LedgerCore) {
+    this.#core = core;
+  }
+
+  // ---------------------------------------------------------------------------------------------- sources
+
+  attach(source: JobSource): Disposable {
+    const attached: Attached = { source, ready: false };
+    const same = this.#attached.get(source.sourceKey) ?? [];
+    this.#attached.set(source.sourceKey, [...same, attached]);
+    // In the middle of a deploy its wires may lead nowhere yet; flows:started follows at once, or the deploy is over.
+    const settled = this.#started ? setTimeout(() => { this.#ready(attached); }, SETTLING).unref() : undefined;
+    return {
+      [Symbol.dispose]: () => {
+        clearTimeout(settled);
+        const rest = (this.#attached.get(source.sourceKey) ?? []).filter((other) => other !== attached);
+        if (rest.length > 0) this.#attached.set(source.sourceKey, rest);
+        else this.#attached.delete(source.sourceKey);
+      },
+    };
+  }
+
+  source(key: SourceKey): JobSource | undefined {
+    return this.#attached.get(key)?.at(-1)?.source;
+  }
+
+  #sender(key: SourceKey): JobSource | undefined {
+    return this.#attached.get(key)?.findLast(({ ready }) => ready)?.source;
+  }
+
+  #ready(attached: Attached): void {
+    if (attached.ready) return;
+    attached.ready = true;
+    this.#adopt(attached.source.sourceKey);
+    this.onAdopted(attached.source.sourceKey);
+    this.pump();
+  }
+
+  /** Called when a source can be used from now on. */
+  onAdopted: (key: SourceKey) => void = () => undefined;
+
+  get hasStarted(): boolean {
+    return this.#started;
+  }
+
+  /** Node-RED's `flows:started`. */
+  started(): void {
+    this.#started = true;
+    for (const same of this.#attached.values()) for (const attached of same) attached.ready = true;
+    if (!this.#core.ready) return;
+    for (const key of this.#attached.keys()) {
+      this.#adopt(key);
+      this.onAdopted(key);
+    }
+    this.pump();
+  }
+
+  #adopt(key: SourceKey): void {
+    for (const job of this.#core.jobs.values()) {
+      if (job.row.sourceKey !== key) continue;
+      const { state, doomed } = job.row;
+      // A deploy may have brought the password.
+      if (state === 'needs-password') job.wantsSend = true;
+      if (state !== 'open' || doomed) continue;
+      if (job.interrupted || !job.sentHere || (job.visits.size === 0 && this.#core.idle(job) > this.#core.settings.quiet)) job.wantsSend = true;
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- sending
+
+  /** Whether a job works now. Forgotten, orphaned and waiting ones hold no slot. */
+  #runs(job: LiveJob): boolean {
+    const { state } = job.row;
+    if (state === 'closing') return job.closing;
+    if (state === 'receiving') return true;
+    if (state !== 'open') return false;
+    return job.visits.size > 0 || (job.sentHere && this.#core.idle(job) <= this.#core.settings.quiet);
+  }
+
+  running(): number {
+    let running = this.reserved;
+    for (const job of this.#core.jobs.values()) if (this.#runs(job)) running += 1;
+    return running;
+  }
+
+  /** Due retries and suspects go before new intake. */
+  get holdsIntake(): boolean {
+    return this.#suspectAlone() !== undefined || this.#waiting().length > 0;
+  }
+
+  #waiting(): LiveJob[] {
+    const now = clock();
+    const waiting: LiveJob[] = [];
+    for (const job of this.#core.jobs.values()) {
+      const { state, doomed, sourceKey } = job.row;
+      if (doomed || job.visits.size > 0 || this.#sender(sourceKey) === undefined) continue;
+      const due = state === 'parked' && job.dueAt !== undefined && job.dueAt <= now;
+      if (due || (job.wantsSend && (state === 'open' || state === 'needs-password' || state === 'parked'))) waiting.push(job);
+    }
+    return waiting.toSorted((a, b) => a.row.n - b.row.n);
+  }
+
+  #suspectAlone(): LiveJob | undefined {
+    const alone = this.#alone;
+    if (alone === undefined) return undefined;
+    const { job, since } = alone;
+    const over = job.row.state !== 'open' || job.row.crashes === 0 || clock() - since > ALONE
+      || (job.visits.size === 0 && this.#core.idle(job) > SUSPECT_IDLE) || !this.#core.jobs.has(job.row.id);
+    if (over) this.#alone = undefined;
+    return this.#alone?.job;
+  }
+
+  /** Parks are due by the monotonic clock: the other one may jump by a day. */
+  schedule(job: LiveJob): void {
+    const { state, nextAt, updatedAt } = job.row;
+    job.dueAt = state === 'parked' && nextAt !== undefined ? clock() + Math.min(Math.max(0, nextAt - Date.now()), Math.max(0, nextAt - updatedAt)) : undefined;
+    this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    let next = this.#alone === undefined ? Number.POSITIVE_INFINITY : clock() + 1000;
+    for (const { dueAt } of this.#core.jobs.values()) if (dueAt !== undefined) next = Math.min(next, dueAt);
+    if (next === Number.POSITIVE_INFINITY || this.#core.closed) return;
+    // Due ones that cannot go yet are looked at again when something changes, and now and then.
+    const wait = Math.min(LONGEST_TIMER, Math.max(next - clock(), next <= clock() ? 1000 : 1));
+    this.#timer = setTimeout(() => { this.pump(); }, wait).unref();
+  }
+
+  destinationUp(address: string): void {
+    for (const job of this.#core.jobs.values()) {
+      if (job.row.state === 'parked' && job.row.waitsFor.includes(address)) job.dueAt = clock();
+    }
+    this.pump();
+  }
+
+  /** Sends what may be sent now. Called whenever that may have become more. */
+  pump(): void {
+    if (this.#pumping) {
+      this.#again = true;
+      return;
+    }
+    this.#pumping = true;
+    void (async () => {
+      try {
+        do {
+          this.#again = false;
+          while (this.#started && this.#core.ready && await this.#sendNext());
+        } while (this.#again);
+      } finally {
+        this.#pumping = false;
+        this.#arm();
+      }
+    })().catch(() => { /* The store failed: its status says so, and the next change tries again. */ });
+  }
+
+  async #sendNext(): Promise<boolean> {
+    if (this.#suspectAlone() !== undefined || this.#core.diskFull || this.running() >= this.#core.settings.slots) return false;
+    const waiting = this.#waiting();
+    const job = waiting.find(({ row }) => row.crashes > 0) ?? waiting[0];
+    if (job === undefined) return false;
+    if (job.row.crashes > 0 && this.running() === 0) this.#alone = { job, since: clock() };
+    await this.#send(job);
+    return true;
+  }
+
+  async #send(job: LiveJob): Promise<void> {
+    const core = this.#core;
+    const row = await core.store.sent(job.row.id);
+    core.update(job, row);
+    Object.assign(job, { wantsSend: false, interrupted: false, sentHere: true, dueAt: undefined });
+    this.#sender(row.sourceKey)?.send(core.token(row), row.path ?? core.workFolder(row.id), row.topic);
+  }
+
+  /** The first time through the flow is the source's own doing. */
+  taken(job: LiveJob): OwnPath {
+    job.sentHere = true;
+    job.activeAt = clock();
+    return job.row.path ?? this.#core.workFolder(job.row.id);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  forget(id: JobId): void {
+    if (this.#alone?.job.row.id === id) this.#alone = undefined;
+  }
+}

@@ -1,0 +1,128 @@
+/** Rows of the job table, the chain of events, and what counts as progress. */
+import { createHash, randomUUID } from 'node:crypto';
+import { ExdicomError } from '../../errors';
+import type { ErrorCode, Stage } from '../../errors';
+import type { JobId, Outcome, OwnPath, Sha256, SourceKey } from '../../model';
+import type { JobKind, JobState } from '../ledger-types';
+import type { ErrorFacts, JobRow } from '../store';
+import type { Database, Row, Value } from './database';
+
+export const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+export const number = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);
+/** The fields that have a value; absent ones must be absent, not undefined. */
+export function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+const COLUMNS = `job.*, (SELECT coalesce(max(crashes), 0) FROM crash WHERE crash.job = job.n) AS crashes`;
+
+export class JobTable {
+  /** Identifies this process's turn with the ledger: what was recorded in an earlier one is checked before it is believed. */
+  readonly run = randomUUID();
+  readonly #database: Database;
+  readonly #numbers = new Map<string, number>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** @throws {ExdicomError} JOB_UNKNOWN */
+  n(id: string): number {
+    let n = this.#numbers.get(id);
+    if (n === undefined) {
+      n = number(this.#database.get('SELECT n FROM job WHERE id = ?', id)?.['n']);
+      if (n === undefined) throw new ExdicomError('JOB_UNKNOWN');
+      if (this.#numbers.size > 10_000) this.#numbers.clear();
+      this.#numbers.set(id, n);
+    }
+    return n;
+  }
+
+  /** For a job whose creation may be undone, or that is removed. */
+  lose(id: string): void {
+    this.#numbers.delete(id);
+  }
+
+  find(id: string): JobRow | undefined {
+    const row = this.#database.get(`SELECT ${COLUMNS} FROM job WHERE id = ?`, id);
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  /** @throws {ExdicomError} JOB_UNKNOWN */
+  read(id: string): JobRow {
+    const row = this.find(id);
+    if (row === undefined) throw new ExdicomError('JOB_UNKNOWN');
+    return row;
+  }
+
+  select(where: string, ...values: Value[]): JobRow[] {
+    return this.#database.all(`SELECT ${COLUMNS} FROM job WHERE ${where} ORDER BY n`, ...values).map((row) => this.#read(row));
+  }
+
+  /** Sets columns by name; names come from this package only. */
+  set(id: string, changes: Readonly<Record<string, Value>>): void {
+    const names = Object.keys(changes);
+    const changed = this.#database.run(
+      `UPDATE job SET ${names.map((name) => `${name} = ?, `).join('')}updated_at = ? WHERE id = ?`, ...Object.values(changes), Date.now(), id,
+    );
+    if (changed === 0) throw new ExdicomError('JOB_UNKNOWN');
+  }
+
+  setError(id: string, error: ErrorFacts | undefined): void {
+    this.set(id, { error_code: error?.code, error_stage: error?.stage, error_message: error?.message });
+  }
+
+  /** One link of the chain: each event's hash covers the one before it. */
+  event(id: string, event: string, error?: { readonly code?: ErrorCode | undefined; readonly stage?: Stage | undefined }): void {
+    const at = Date.now();
+    const name = text(this.#database.get('SELECT name FROM job WHERE id = ?', id)?.['name']);
+    const before = text(this.#database.get("SELECT value FROM meta WHERE name = 'chain'")?.['value']) ?? '';
+    const hash = createHash('sha256').update(JSON.stringify([before, id, at, event, error?.code ?? null, error?.stage ?? null])).digest('hex');
+    this.#database.run("INSERT INTO meta (name, value) VALUES ('chain', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", hash);
+    this.#database.run('INSERT INTO event (job, name, at, event, code, stage, hash) VALUES (?, ?, ?, ?, ?, ?, ?)', id, name, at, event, error?.code, error?.stage, hash);
+  }
+
+  /** What a job has to show on disk; only more of it is progress. */
+  durable(job: number): number {
+    return Number(this.#database.get(
+      `SELECT (SELECT count(*) FROM file WHERE job = ?1) + (SELECT count(*) FROM quarantine WHERE job = (SELECT id FROM job WHERE n = ?1))
+        + (SELECT count(*) FROM delivery WHERE job = ?1 AND state IN ('sent', 'verified'))
+        + (SELECT count(*) FROM delivery WHERE job = ?1 AND state = 'verified') AS n`, job,
+    )?.['n'] ?? 0);
+  }
+
+  #read(row: Row): JobRow {
+    const n = Number(row['n']);
+    const sealed = this.#database.unseal(n, row['sealed']) as { issuer?: string; topic?: string; study?: string } | undefined;
+    const code = text(row['error_code']) as ErrorCode | undefined;
+    return {
+      n,
+      id: row['id'] as JobId,
+      name: String(row['name']),
+      sourceKey: row['source_key'] as SourceKey,
+      kind: row['kind'] as JobKind,
+      state: row['state'] as JobState,
+      attempt: Number(row['attempt']),
+      createdAt: Number(row['created_at']),
+      updatedAt: Number(row['updated_at']),
+      bytes: Number(row['bytes']),
+      failures: Number(row['failures']),
+      waitsFor: JSON.parse(String(row['waits_for'])) as string[],
+      doomed: row['doomed'] === 1,
+      crashes: Number(row['crashes']),
+      ...present({
+        outcome: text(row['outcome']) as Outcome | undefined,
+        nextAt: number(row['next_at']),
+        error: code === undefined ? undefined : { code, stage: row['error_stage'] as Stage, message: String(row['error_message']) },
+        issuer: sealed?.issuer,
+        topic: sealed?.topic,
+        study: sealed?.study,
+        digest: text(row['digest']) as Sha256 | undefined,
+        duplicateOf: text(row['duplicate_of']) as JobId | undefined,
+        path: text(row['path']) as OwnPath | undefined,
+        failingSince: number(row['failing_since']),
+        finishNode: text(row['finish_node']),
+      }),
+    };
+  }
+}

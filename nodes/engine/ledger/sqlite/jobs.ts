@@ -1,0 +1,185 @@
+/** Taking in, sending, parking and crash counting. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Stage } from '../../errors';
+import type { JobId, OwnPath, Sha256, SourceKey } from '../../model';
+import { CONDEMNED_AT } from '../store';
+import type { ErrorFacts, JobRow, JobStore, NewJob, Parking, StoredItem, Synchronous } from '../store';
+import type { Database } from './database';
+import { text } from './job-table';
+import type { JobTable } from './job-table';
+
+const CHILDREN = ['item', 'entry', 'instance', 'file', 'delivery', 'step', 'crash'] as const;
+
+/** The highest number of a job whose quarantine is there already: a new ledger in an old directory must not write into it. */
+function highestNumber(directory: string): number {
+  const folder = join(directory, 'quarantine');
+  const numbers = existsSync(folder) ? readdirSync(folder).map((name) => Number(/(\d{1,9})$/.exec(name)?.[1] ?? 0)) : [];
+  return Math.max(0, ...numbers);
+}
+
+/** Removes a job with all that hangs on it, but for its events and what lies in quarantine. */
+export function removeJob(database: Database, table: JobTable, id: string): void {
+  const n = table.n(id);
+  for (const child of CHILDREN) database.run(`DELETE FROM ${child} WHERE job = ?`, n);
+  database.run('DELETE FROM job WHERE n = ?', n);
+  database.dropKey(n);
+  table.lose(id);
+}
+
+type JobCalls = Pick<JobStore,
+  | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'jobs' | 'sent' | 'parked'
+  | 'needsPassword' | 'doomed' | 'attempting' | 'progressed' | 'crashed' | 'settled'>;
+
+export function jobOperations(database: Database, table: JobTable): Synchronous<JobCalls> {
+  const crashes = (job: number): number => Number(database.get('SELECT coalesce(max(crashes), 0) AS n FROM crash WHERE job = ?', job)?.['n'] ?? 0);
+  const originOf = (job: number): string | undefined => text(database.unseal(job, database.get('SELECT sealed_origin FROM job WHERE n = ?', job)?.['sealed_origin']));
+
+  return {
+    start() {
+      if (database.get("SELECT 1 FROM meta WHERE name = 'jobs'") === undefined) {
+        database.run("INSERT INTO meta (name, value) VALUES ('jobs', ?)", highestNumber(database.directory));
+      }
+      // An intake that a process did not live to complete: its source is untouched and is found again.
+      for (const { id } of table.select("state = 'receiving' AND kind <> 'received'")) removeJob(database, table, id);
+      database.run('UPDATE crash SET crashes = crashes + 1, open = 0 WHERE open = 1');
+      const jobs = table.select("state <> 'closed'");
+      const condemned = jobs.filter((job) => job.crashes >= CONDEMNED_AT && job.state === 'open' && !job.doomed).map(({ id }) => id);
+      return { jobs, condemned };
+    },
+
+    stop() {
+      database.run('UPDATE crash SET open = 0');
+    },
+
+    createJob(job: NewJob): JobRow {
+      const n = Number(database.get("INSERT INTO meta (name, value) VALUES ('jobs', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value")?.['value']);
+      database.makeKey(n);
+      const now = Date.now();
+      const { issuer, topic, study } = job;
+      database.run(
+        `INSERT INTO job (n, id, name, source_key, kind, state, attempt, created_at, updated_at, issuer_mark, origin_mark, sealed, sealed_origin)
+         VALUES (?, ?, ?, ?, ?, 'receiving', 0, ?, ?, ?, ?, ?, ?)`,
+        n, job.id, `${job.prefix} ${String(n).padStart(4, '0')}`, job.sourceKey, job.kind, now, now, database.mark(issuer ?? ''),
+        job.origin === undefined ? undefined : database.mark(job.origin), database.seal(n, { issuer, topic, study }), database.seal(n, job.origin),
+      );
+      table.event(job.id, 'receiving');
+      return table.read(job.id);
+    },
+
+    discardJob(id: JobId) {
+      table.event(id, 'discarded');
+      removeJob(database, table, id);
+    },
+
+    addItems(id: JobId, items: readonly StoredItem[]) {
+      const n = table.n(id);
+      for (const item of items) {
+        const number = item.n > 0 ? item.n : Number(database.get('SELECT coalesce(max(n), 0) + 1 AS n FROM item WHERE job = ?', n)?.['n']);
+        database.run('INSERT OR REPLACE INTO item (job, n, path, bytes, sha256, sealed) VALUES (?, ?, ?, ?, ?, ?)', n, number, item.path, item.bytes, item.sha256, database.seal(n, item.name));
+      }
+      table.set(id, {});
+    },
+
+    completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string): JobRow {
+      // Of the same source only: another source leads into another flow, or stands for another hospital.
+      const twin = database.get(
+        `SELECT other.id FROM job AS other JOIN job AS this ON this.id = ?1
+         WHERE other.digest = ?2 AND other.n <> this.n AND other.source_key = this.source_key
+           AND (other.state IN ('open', 'parked', 'needs-password') AND other.issuer_mark = this.issuer_mark
+             OR other.state = 'closing' AND other.outcome = 'complete' AND other.configuration = ?3 AND other.issuer_mark = this.issuer_mark
+             OR other.state = 'closed' AND other.outcome = 'complete' AND other.configuration = ?3 AND other.issuer_mark = this.issuer_mark)
+         ORDER BY other.n LIMIT 1`, id, digest, configuration,
+      );
+      const duplicateOf = text(twin?.['id']);
+      table.set(id, duplicateOf === undefined
+        ? { state: 'open', attempt: 1, path, digest, bytes }
+        : { state: 'closing', outcome: 'duplicate', duplicate_of: duplicateOf, attempt: 1, path, digest, bytes, configuration });
+      table.event(id, duplicateOf === undefined ? 'open' : 'duplicate');
+      return table.read(id);
+    },
+
+    items(id: JobId): StoredItem[] {
+      const n = table.n(id);
+      return database.all('SELECT * FROM item WHERE job = ? ORDER BY n', n).map((row) => ({
+        n: Number(row['n']), path: row['path'] as OwnPath, bytes: Number(row['bytes']), sha256: row['sha256'] as Sha256,
+        name: text(database.unseal(n, row['sealed'])) ?? '',
+      }));
+    },
+
+    origin: (id: JobId) => originOf(table.n(id)),
+
+    origins(sourceKey: SourceKey) {
+      return database.all("SELECT n, id FROM job WHERE state <> 'closed' AND source_key = ? ORDER BY n", sourceKey).flatMap((row) => {
+        const origin = originOf(Number(row['n']));
+        return origin === undefined ? [] : [{ job: row['id'] as JobId, origin }];
+      });
+    },
+
+    sameOrigin(sourceKey: SourceKey, origin: string): JobRow | undefined {
+      return table.select("state <> 'closed' AND state <> 'receiving' AND source_key = ? AND origin_mark = ?", sourceKey, database.mark(origin))[0];
+    },
+
+    job: (id: JobId) => table.find(id),
+
+    jobs({ state, sourceKey }) {
+      return table.select('(?1 IS NULL OR state = ?1) AND (?2 IS NULL OR source_key = ?2)', state, sourceKey);
+    },
+
+    sent(id: JobId): JobRow {
+      table.set(id, { state: 'open', attempt: table.read(id).attempt + 1, next_at: null, waits_for: '[]', finish_node: null });
+      table.event(id, 'sent');
+      return table.read(id);
+    },
+
+    parked(id: JobId, { nextAt, failures, failingSince, waitsFor, error }: Parking): JobRow {
+      table.set(id, { state: 'parked', next_at: nextAt, failures, failing_since: failingSince, waits_for: JSON.stringify(waitsFor) });
+      table.setError(id, error);
+      table.event(id, 'parked', error);
+      return table.read(id);
+    },
+
+    needsPassword(id: JobId, error: ErrorFacts): JobRow {
+      table.set(id, { state: 'needs-password', next_at: null, waits_for: '[]' });
+      table.setError(id, error);
+      table.event(id, 'needs-password', error);
+      return table.read(id);
+    },
+
+    doomed(id: JobId, error: ErrorFacts): JobRow {
+      table.set(id, { state: 'open', doomed: true, next_at: null, waits_for: '[]' });
+      table.setError(id, error);
+      table.event(id, 'doomed', error);
+      return table.read(id);
+    },
+
+    attempting(id: JobId, stage: Stage) {
+      const n = table.n(id);
+      database.run(
+        'INSERT INTO crash (job, stage, open, crashes, done) VALUES (?1, ?2, 1, 0, ?3) ON CONFLICT (job, stage) DO UPDATE SET open = 1', n, stage, table.durable(n),
+      );
+    },
+
+    progressed(id: JobId, stage: Stage): number {
+      const n = table.n(id);
+      const done = table.durable(n);
+      // Work that would be done again after a crash is no progress: an archive that kills its process at entry 5,000 is to be found out.
+      database.run('UPDATE crash SET crashes = 0, done = ?3 WHERE job = ?1 AND stage = ?2 AND done < ?3', n, stage, done);
+      return crashes(n);
+    },
+
+    crashed(id: JobId, stage: Stage): number {
+      const n = table.n(id);
+      database.run(
+        `INSERT INTO crash (job, stage, open, crashes, done) VALUES (?1, ?2, 0, 1, ?3)
+         ON CONFLICT (job, stage) DO UPDATE SET open = 0, crashes = crashes + 1`, n, stage, table.durable(n),
+      );
+      table.event(id, 'crashed', { stage });
+      return crashes(n);
+    },
+
+    settled(id: JobId) {
+      database.run('UPDATE crash SET open = 0 WHERE job = ?', table.n(id));
+    },
+  };
+}

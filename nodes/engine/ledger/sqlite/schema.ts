@@ -1,0 +1,60 @@
+/** The tables of the ledger and how older ones become them. Whoever changes a table appends a migration; none is ever edited. */
+
+/** Marks the file as one of ours in its header: "EXDC". */
+export const APPLICATION_ID = 0x45584443;
+
+/**
+ * What identifies a patient is in columns named `sealed` only: encrypted under the job's own key in `secret`, which is
+ * overwritten when the job closes. Nulling alone leaves copies in unused parts of pages when SQLite rebalances its
+ * trees, secure_delete or not. `mark` columns hold keyed digests, for looking things up without storing them.
+ */
+const TABLES = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE secret (job INTEGER PRIMARY KEY, key BLOB NOT NULL);
+CREATE TABLE job (
+  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, source_key TEXT NOT NULL, kind TEXT NOT NULL,
+  state TEXT NOT NULL, outcome TEXT, attempt INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  next_at INTEGER, failures INTEGER NOT NULL DEFAULT 0, failing_since INTEGER, waits_for TEXT NOT NULL DEFAULT '[]',
+  error_code TEXT, error_stage TEXT, error_message TEXT, doomed INTEGER NOT NULL DEFAULT 0,
+  path TEXT, digest TEXT, bytes INTEGER NOT NULL DEFAULT 0, configuration TEXT, duplicate_of TEXT, issuer_mark BLOB, origin_mark BLOB,
+  profile_name TEXT, profile_fingerprint TEXT, extraction_settings TEXT, extraction_summary TEXT, generation INTEGER NOT NULL DEFAULT 0,
+  entries INTEGER NOT NULL DEFAULT 0, finish_node TEXT, required TEXT, closed_at INTEGER, announced INTEGER NOT NULL DEFAULT 0,
+  receipt TEXT, sealed BLOB, sealed_origin BLOB
+);
+CREATE INDEX job_state ON job (state);
+CREATE INDEX job_digest ON job (digest);
+CREATE TABLE item (job INTEGER, n INTEGER, path TEXT, bytes INTEGER, sha256 TEXT, sealed BLOB, PRIMARY KEY (job, n)) WITHOUT ROWID;
+CREATE TABLE entry (job INTEGER, n INTEGER, kind TEXT, code TEXT, bytes INTEGER, instance INTEGER, sealed BLOB, PRIMARY KEY (job, n)) WITHOUT ROWID;
+CREATE TABLE instance (
+  job INTEGER, n INTEGER, kind TEXT NOT NULL, mark BLOB NOT NULL, data_set TEXT NOT NULL, generation INTEGER NOT NULL, sealed BLOB,
+  PRIMARY KEY (job, n)
+) WITHOUT ROWID;
+CREATE INDEX instance_mark ON instance (job, mark);
+CREATE TABLE file (
+  job INTEGER, path TEXT, instance INTEGER NOT NULL, stage TEXT NOT NULL, settings TEXT NOT NULL, source TEXT, sha256 TEXT NOT NULL,
+  bytes INTEGER NOT NULL, mtime REAL, run TEXT NOT NULL, profile TEXT, sealed BLOB, PRIMARY KEY (job, path)
+) WITHOUT ROWID;
+CREATE INDEX file_source ON file (job, stage, source);
+CREATE INDEX file_instance ON file (job, instance);
+CREATE TABLE destination (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, label TEXT NOT NULL);
+CREATE TABLE delivery (
+  job INTEGER, instance INTEGER, destination INTEGER, mark BLOB NOT NULL, uid TEXT, sha256 TEXT NOT NULL, state TEXT NOT NULL,
+  level TEXT, code TEXT, status TEXT, warned INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  PRIMARY KEY (job, destination, instance)
+) WITHOUT ROWID;
+CREATE INDEX delivery_mark ON delivery (destination, mark);
+CREATE TABLE step (job INTEGER, step TEXT, position INTEGER NOT NULL, at INTEGER NOT NULL, code TEXT, PRIMARY KEY (job, step)) WITHOUT ROWID;
+CREATE TABLE crash (job INTEGER, stage TEXT, open INTEGER NOT NULL, crashes INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (job, stage)) WITHOUT ROWID;
+CREATE TABLE remembered_key (name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE quarantine (
+  job TEXT, instance INTEGER, folder TEXT NOT NULL, code TEXT NOT NULL, stage TEXT NOT NULL, detail TEXT, path TEXT,
+  moved INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL, PRIMARY KEY (job, instance)
+) WITHOUT ROWID;
+CREATE TABLE event (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT, name TEXT, at INTEGER NOT NULL, event TEXT NOT NULL, code TEXT, stage TEXT, hash TEXT NOT NULL
+);
+CREATE INDEX event_job ON event (job);
+`;
+
+/** Migration n takes a database from version n to n + 1. */
+export const MIGRATIONS: readonly string[] = [TABLES];

@@ -1,0 +1,88 @@
+/**
+ * The thread that holds the database. Requests that arrive within one turn of its loop share one transaction (group
+ * commit): a disk flushes some hundred times a second, and a study has thousands of changes. No answer leaves before its
+ * commit has returned.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { ExdicomError } from '../errors';
+import { Database, storageError } from './sqlite/database';
+import { sqliteStore } from './sqlite/sqlite-store';
+import type { JobStore, Synchronous } from './store';
+
+export interface StoreRequest {
+  readonly id: number;
+  readonly method: keyof JobStore | 'close';
+  readonly args: unknown[];
+}
+
+type Facts = ReturnType<ExdicomError['toDetails']> & { readonly origin?: string };
+
+export type StoreAnswer =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: Facts };
+
+export type StoreMessage =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'refused'; readonly error: Facts }
+  | { readonly kind: 'answers'; readonly answers: readonly StoreAnswer[] };
+
+/** Requests in one transaction, so that a flood does not delay its first answer for long. */
+const GROUP = 200;
+
+const facts = (thrown: unknown): Facts => {
+  const error = storageError(thrown);
+  return { ...error.toDetails(), origin: String(thrown instanceof Error ? thrown.stack : thrown) };
+};
+
+function serve(port: NonNullable<typeof parentPort>, directory: string): void {
+  const say = (message: StoreMessage): void => { port.postMessage(message); };
+  let database: Database;
+  let store: Synchronous<JobStore>;
+  try {
+    database = Database.open(directory);
+    store = sqliteStore(database);
+  } catch (thrown) {
+    say({ kind: 'refused', error: facts(thrown) });
+    port.close();
+    return;
+  }
+
+  const queue: StoreRequest[] = [];
+  const run = ({ id, method, args }: StoreRequest): StoreAnswer => {
+    try {
+      if (method === 'close') throw new TypeError('close is not an operation');
+      const operation = store[method] as (...given: unknown[]) => unknown;
+      return { id, ok: true, value: database.nested(() => operation.apply(store, args)) };
+    } catch (thrown) {
+      return { id, ok: false, error: facts(thrown) };
+    }
+  };
+  const flush = (): void => {
+    const group = queue.splice(0, GROUP);
+    const last = group.findIndex(({ method }) => method === 'close');
+    const requests = last === -1 ? group : group.slice(0, last);
+    let answers: StoreAnswer[] = [];
+    if (requests.length > 0) {
+      try {
+        database.transaction(() => { answers = requests.map(run); });
+      } catch (thrown) {
+        const error = facts(thrown);
+        answers = requests.map(({ id }) => ({ id, ok: false, error }));
+      }
+      database.afterCommit();
+      say({ kind: 'answers', answers });
+    }
+    if (last !== -1) {
+      database.close();
+      port.close();
+    } else if (queue.length > 0) {
+      setImmediate(flush);
+    }
+  };
+  port.on('message', (request: StoreRequest) => {
+    if (queue.push(request) === 1) setImmediate(flush);
+  });
+  say({ kind: 'opened' });
+}
+
+if (parentPort !== null) serve(parentPort, (workerData as { readonly directory: string }).directory);

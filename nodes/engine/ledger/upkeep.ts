@@ -1,0 +1,78 @@
+/** The ledger's folders: made, swept at start, watched for space, emptied when their retention ends. */
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobId } from '../model';
+import type { LedgerCore } from './core';
+import type { IntakeDesk } from './intake';
+import type { Quarantine } from './quarantine';
+
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+/** Milliseconds between two looks whether a full disk has room again. */
+const SPACE_LOOK = 10_000;
+
+/** What fails here is tried again at its next turn. */
+const quietly = (work: () => Promise<void>) => (): void => { work().catch(() => undefined); };
+
+export async function makeFolders({ folders }: LedgerCore): Promise<void> {
+  for (const folder of Object.values(folders) as string[]) await mkdir(folder, { recursive: true, mode: 0o700 });
+}
+
+export class Upkeep {
+  readonly #core: LedgerCore;
+  readonly #desk: IntakeDesk;
+  readonly #quarantine: Quarantine;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  constructor(core: LedgerCore, desk: IntakeDesk, quarantine: Quarantine) {
+    this.#core = core;
+    this.#desk = desk;
+    this.#quarantine = quarantine;
+  }
+
+  /** Removes from the work folder what belongs to no open job, by the ledger and not by age. */
+  async sweep(): Promise<void> {
+    const { folders, jobs } = this.#core;
+    const strangers = (await readdir(folders.work)).filter((name) => !jobs.has(name as JobId));
+    if (strangers.length > 0) await this.#core.task('ledger.remove', { files: [], folders: strangers.map((name) => join(folders.work, name)) });
+  }
+
+  /** @param tick is called twice in every quiet period. */
+  start(tick: () => void): void {
+    const every = (milliseconds: number, what: () => void): void => { this.#timers.push(setInterval(what, milliseconds).unref()); };
+    every(Math.max(50, this.#core.settings.quiet / 2), tick);
+    every(SPACE_LOOK, quietly(() => this.lookForSpace()));
+    every(HOUR, quietly(() => this.purge()));
+    quietly(() => this.purge())();
+  }
+
+  async lookForSpace(): Promise<void> {
+    if (!this.#core.diskFull || (await this.#desk.freeBytes()) <= 0) return;
+    this.#core.diskFull = false;
+  }
+
+  async purge(): Promise<void> {
+    const { retention, quarantineRetention } = this.#core.settings;
+    const now = Date.now();
+    const expired = await this.#core.store.purge(now - retention * DAY, quarantineRetention === 0 ? 0 : now - quarantineRetention * DAY);
+    await this.#quarantine.remove(expired);
+    await this.#quarantine.reconcile();
+    await this.#purgeDone(now - retention * DAY);
+  }
+
+  async #purgeDone(before: number): Promise<void> {
+    const { done } = this.#core.folders;
+    const old: string[] = [];
+    for (const name of await readdir(done)) {
+      const path = join(done, name);
+      // The time of change, which moving sets: a file's own time may be years before it came here.
+      const stats = await stat(path).catch(() => undefined);
+      if (stats !== undefined && stats.ctimeMs < before) old.push(path);
+    }
+    if (old.length > 0) await this.#core.task('ledger.remove', { files: [], folders: old });
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+}
