@@ -88,7 +88,7 @@ export async function openStore(directory: string): Promise<StoreClient> {
     async close(patience) {
       if (!closing) {
         closing = true;
-        if (ended === undefined) post({ id: 0, method: 'close', args: [] });
+        if (ended === undefined) post({ id: 0, method: 'shutdown', args: [] });
       }
       const force = setTimeout(() => { void worker.terminate(); }, patience);
       await exited;

@@ -11,7 +11,7 @@ import type { JobStore, Synchronous } from './store';
 
 export interface StoreRequest {
   readonly id: number;
-  readonly method: keyof JobStore | 'close';
+  readonly method: keyof JobStore | 'shutdown';
   readonly args: unknown[];
 }
 
@@ -50,7 +50,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   const queue: StoreRequest[] = [];
   const run = ({ id, method, args }: StoreRequest): StoreAnswer => {
     try {
-      if (method === 'close') throw new TypeError('close is not an operation');
+      if (method === 'shutdown') throw new TypeError('shutdown is not an operation');
       const operation = store[method] as (...given: unknown[]) => unknown;
       return { id, ok: true, value: database.nested(() => operation.apply(store, args)) };
     } catch (thrown) {
@@ -59,7 +59,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   };
   const flush = (): void => {
     const group = queue.splice(0, GROUP);
-    const last = group.findIndex(({ method }) => method === 'close');
+    const last = group.findIndex(({ method }) => method === 'shutdown');
     const requests = last === -1 ? group : group.slice(0, last);
     let answers: StoreAnswer[] = [];
     if (requests.length > 0) {
