@@ -30,7 +30,7 @@ export function header(tag: number, vr: string, length: number, syntax: Syntax):
   const big = syntax === 'big';
   if (syntax === 'implicit' || tag >>> 16 === 0xfffe) return Buffer.concat([tagBytes(tag, big), uint(length, 4, big)]);
   if (LONG.has(vr)) return Buffer.concat([tagBytes(tag, big), Buffer.from(`${vr}\0\0`), uint(length, 4, big)]);
-  return Buffer.concat([tagBytes(tag, big), Buffer.from(vr), uint(length, 2, big)]);
+  return Buffer.concat([tagBytes(tag, big), Buffer.from(vr), uint(length % 65_536, 2, big)]);
 }
 
 export function element([tag, vr, content]: Element, syntax: Syntax): Buffer {
@@ -60,7 +60,7 @@ export function element([tag, vr, content]: Element, syntax: Syntax): Buffer {
     : Buffer.concat([header(tag, vr, body.length, syntax), body]);
 }
 
-export const dataSet = (elements: readonly Element[], syntax: Syntax): Buffer => Buffer.concat(elements.map((one) => element(one, syntax)));
+export const dataSet = (content: readonly Element[], syntax: Syntax): Buffer => Buffer.concat(content.map((one) => element(one, syntax)));
 
 export const CLASS = '1.2.840.10008.5.1.4.1.1.7';
 export const INSTANCE = '1.2.3.4';

@@ -20,7 +20,7 @@ function whole(bytes: Buffer): Identification {
 function instance(bytes: Buffer): DicomIdentity {
   const found = whole(bytes);
   assert.equal(found.kind, 'instance', JSON.stringify(found));
-  return (found as Extract<Identification, { kind: 'instance' }>).identity;
+  return found.identity;
 }
 
 for (const syntax of SYNTAXES) {
