@@ -97,7 +97,7 @@ export interface ZipOptions {
 
 const CRC_TABLE = Array.from({ length: 256 }, (_, n) => {
   let c = n;
-  for (let k = 0; k < 8; k += 1) c = c % 2 === 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
+  for (let k = 0; k < 8; k += 1) c = (c & 1) === 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
   return c >>> 0;
 });
 const step = (crc: number, byte: number): number => (CRC_TABLE[(crc ^ byte) & 0xff]! ^ (crc >>> 8)) >>> 0;

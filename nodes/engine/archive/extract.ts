@@ -16,7 +16,7 @@ import { mediaNames, missingReferences } from './media';
 import { settingsDigest } from './settings';
 import type { ExtractSettings } from './settings';
 import type { SettleContext, Settled } from './settle';
-import { isVolumeName, volumeSets } from './volumes';
+import { hasGap, isVolumeName, volumeSets } from './volumes';
 
 export interface ExtractContext {
   readonly signal: AbortSignal;
@@ -90,6 +90,8 @@ interface InnerArchive {
   readonly bytes: number;
   /** Archives around it. */
   readonly depth: number;
+  /** A volume between others is not there. */
+  readonly gap?: boolean;
   /** Whether it is all that the job has: then its error is the job's. */
   readonly sole: boolean;
 }
@@ -102,6 +104,8 @@ class Unpacking {
   #entries = 0;
   #bytes = 0;
   #done = 0;
+  /** Entries of shares that are not finished. */
+  readonly #running = new Map<number, number>();
   #progressedAt = 0;
 
   constructor(
@@ -122,20 +126,25 @@ class Unpacking {
     return this.#account();
   }
 
-  async #run<N extends TaskName>(name: N, input: TaskInput<N>, signal = this.caller.signal, onProgress?: (done: number) => void): Promise<TaskOutput<N>> {
+  async #run<N extends TaskName>(name: N, input: TaskInput<N>, onProgress?: (done: number) => void): Promise<TaskOutput<N>> {
     const left = Math.ceil(this.#deadline - performance.now());
     if (left <= 0) throw new ExdicomError('LIMIT_TIME');
     try {
-      return await runTask(name, input, { signal, timeLimit: Math.min(left, LONGEST_TIMER), ...(onProgress === undefined ? {} : { onProgress }) });
+      return await runTask(name, input, { signal: this.caller.signal, timeLimit: Math.min(left, LONGEST_TIMER), ...(onProgress === undefined ? {} : { onProgress }) });
     } catch (thrown) {
       if (thrown instanceof ExdicomError && thrown.code === 'WORKER_TIMEOUT') throw new ExdicomError('LIMIT_TIME', { origin: thrown });
       throw thrown;
     }
   }
 
+  #tell(): void {
+    const running = [...this.#running.values()].reduce((sum, done) => sum + done, 0);
+    this.caller.progress(this.#done + running, Math.max(this.#entries, this.#done + running));
+  }
+
   async #step(entries: number): Promise<void> {
     this.#done += entries;
-    this.caller.progress(this.#done, this.#entries);
+    this.#tell();
     // The ledger counts crashes, not entries: once a second is enough.
     if (performance.now() - this.#progressedAt < 1000) return;
     this.#progressedAt = performance.now();
@@ -152,16 +161,18 @@ class Unpacking {
       const paths = set.map(({ path }) => path);
       const format = set.length === 1 ? undefined : await this.#run('archive.format', { paths });
       if (format === undefined) plain.push(...set);
-      else archives.push({ paths, format, sole, depth: 0, name: first.name, n: first.n, bytes: set.reduce((sum, { bytes }) => sum + bytes, 0) });
+      else archives.push({ paths, format, sole, depth: 0, name: first.name, n: first.n, bytes: set.reduce((sum, { bytes }) => sum + bytes, 0), gap: hasGap(set.map(({ name }) => name)) });
     }
-    this.#count(plain.length, plain.reduce((sum, { bytes }) => sum + bytes, 0));
     const tasks = Array.from({ length: Math.ceil(plain.length / FILES_PER_TASK) }, (_, i) => plain.slice(i * FILES_PER_TASK, (i + 1) * FILES_PER_TASK));
-    await this.#inLanes(tasks, async (items, signal) => {
+    await this.#inLanes(tasks, async (items) => {
       const files = items.map(({ path, name, n }) => ({ path, name, n, behind: sole || isVolumeName(name) || /\.(?:zip|rar)$/iu.test(name) }));
-      for (const found of await this.#run('archive.files', { files, context: this.context }, signal)) {
+      for (const found of await this.#run('archive.files', { files, context: this.context })) {
         if (sole && found.kind === 'not-dicom' && found.code === 'UNSUPPORTED_ARCHIVE') throw new ExdicomError('UNSUPPORTED_ARCHIVE');
         if (found.kind === 'archive') archives.push({ paths: [found.path], format: found.format, sole, depth: 0, name: found.name, n: found.n, bytes: found.bytes });
-        else this.#found.push(found);
+        else {
+          this.#count(1, found.bytes);
+          this.#found.push(found);
+        }
       }
       await this.#step(items.length);
     });
@@ -182,6 +193,7 @@ class Unpacking {
     } catch (thrown) {
       if (archive.sole || !costsOnlyItself(thrown)) throw thrown;
       const { n, name, bytes } = archive;
+      this.#entries += 1;
       this.#found.push({ kind: 'unreadable', n, name, bytes, code: thrown.code });
       return;
     }
@@ -194,6 +206,7 @@ class Unpacking {
 
   /** @returns the archives that lie in this one. */
   async #unpack(archive: InnerArchive): Promise<readonly InnerArchive[]> {
+    if (archive.gap === true) throw new ExdicomError('MISSING_VOLUME');
     const { limits, encodings, passwords } = this.settings;
     const { paths, format, depth } = archive;
     const common = { paths, format, limits, encodings, passwords };
@@ -206,47 +219,53 @@ class Unpacking {
 
     const settled: Settled[] = [];
     let proven = false;
-    await this.#inLanes(listing.shares, async ([from, to], signal) => {
-      const share = await this.#run('archive.extract', { ...common, from, to, base, prefix, encoding: listing.encoding, context: this.context }, signal,
-        (done) => { this.caller.progress(this.#done + done, this.#entries); });
+    await this.#inLanes(listing.shares, async ([from, to]) => {
+      const share = await this.#run('archive.extract', { ...common, from, to, base, prefix, encoding: listing.encoding, context: this.context }, (done) => {
+        this.#running.set(from, done);
+        this.#tell();
+      });
+      this.#running.delete(from);
       if (share.settled.some((found) => found.kind === 'locked' && !found.tried)) throw new ExdicomError('NEEDS_PASSWORD');
       settled.push(...share.settled);
       proven ||= share.proven;
       await this.#step(to - from);
     });
 
-    const inner: InnerArchive[] = [];
+    const inner: Array<Extract<Settled, { kind: 'archive' }>> = [];
     for (const found of settled.sort((a, b) => a.n - b.n)) {
-      if (found.kind === 'archive') inner.push({ paths: [found.path], format: found.format, name: found.name, n: found.n, bytes: found.bytes, depth: depth + 1, sole: false });
+      if (found.kind === 'archive') inner.push(found);
       else if (found.kind !== 'locked') this.#found.push(found);
       // A password that opened other entries here is right, so it is this one that is damaged.
       else if (proven) this.#found.push({ kind: 'unreadable', n: found.n, name: found.name, bytes: found.bytes, code: 'ENTRY_CRC' });
       else throw new ExdicomError('NEEDS_PASSWORD');
     }
-    return inner;
+    return volumeSets(inner.map(({ name }) => name)).map((set): InnerArchive => {
+      const volumes = set.map((index) => inner[index]!);
+      const { name, n, format: innerFormat } = volumes[0]!;
+      return { paths: volumes.map(({ path }) => path), format: innerFormat, name, n, bytes: volumes.reduce((sum, { bytes }) => sum + bytes, 0), gap: hasGap(volumes.map((volume) => volume.name)), depth: depth + 1, sole: false };
+    });
   }
 
-  /** Runs the work on two workers; the first failure ends the rest. */
-  async #inLanes<T>(work: readonly T[], run: (item: T, signal: AbortSignal) => Promise<void>): Promise<void> {
-    const failed = new AbortController();
-    const signal = AbortSignal.any([this.caller.signal, failed.signal]);
-    const queue = work[Symbol.iterator]();
+  /**
+   * Runs the work on two workers. After a failure nothing more is begun; what runs is let to its end, so that no thread still
+   * writes into the folder when this returns.
+   */
+  async #inLanes<T>(work: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+    const failures: unknown[] = [];
+    let next = 0;
     const lane = async (): Promise<void> => {
-      for (const item of queue) {
-        signal.throwIfAborted();
-        await run(item, signal);
+      while (next < work.length && failures.length === 0) {
+        next += 1;
+        try {
+          await run(work[next - 1]!);
+        } catch (thrown) {
+          failures.push(thrown);
+        }
       }
     };
-    const results = await Promise.allSettled(Array.from({ length: Math.min(LANES, work.length) }, async () => {
-      try {
-        await lane();
-      } catch (thrown) {
-        failed.abort(thrown);
-        throw thrown;
-      }
-    }));
-    this.caller.signal.throwIfAborted();
-    if (results.some(({ status }) => status === 'rejected')) throw failed.signal.reason;
+    await Promise.all(Array.from({ length: Math.min(LANES, work.length) }, lane));
+    this.#running.clear();
+    if (failures.length > 0) throw failures[0];
   }
 
   #account(): readonly FoundEntry[] {

@@ -1,7 +1,7 @@
 /** What a DICOMDIR names against what is there (PS3.10, 8: File IDs are relative to the folder of the DICOMDIR). */
 
 /** One spelling for names that a medium, its copy and its index write differently: case, `;1` of ISO 9660, a trailing dot. */
-const normal = (name: string): string => name.replaceAll('\\', '/').toLowerCase().replaceAll(/(?:;\d+|\.)(?=\/|$)/gu, '').replace(/^(?:\.?\/)+/u, '');
+const normal = (name: string): string => name.replaceAll('\\', '/').toLowerCase().replaceAll(/\.?(?:;\d+)?(?=\/|$)/gu, '').replace(/^(?:\.?\/)+/u, '');
 
 /**
  * @param index name of the DICOMDIR's entry.

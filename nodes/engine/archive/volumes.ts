@@ -53,3 +53,9 @@ export function isVolumeName(name: string): boolean {
   const volume = volumeOf(name);
   return volume !== undefined && !volume.plain;
 }
+
+/** @param names of one set, in order. @returns whether a volume between the first and the last is missing, by their numbers. */
+export function hasGap(names: readonly string[]): boolean {
+  const orders = names.map((name) => volumeOf(name)?.order ?? 0).filter((order) => order !== LAST);
+  return orders.some((order, i) => i > 0 && order !== orders[i - 1]! + 1);
+}

@@ -95,7 +95,7 @@ function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trail
 }
 
 /** A large entry's content, to the disk. */
-async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent, sink: Sink, tick: () => void): Promise<void> {
+async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent, sink: Sink): Promise<void> {
   let crc = 0;
   function* plain(): Generator<Buffer> {
     let read = 0;
@@ -109,7 +109,6 @@ async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length,
   const take = (chunk: Buffer): void => {
     if (!sink.write(chunk)) throw new Refused('ENTRY_DAMAGED');
     crc = crc32(chunk, crc);
-    tick();
   };
   if (entry.method === 8) {
     // The stream keeps blocks while more are read, and `plain` uses one buffer for all.
@@ -145,7 +144,7 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
         let verdict: Verdict;
         if (sink === undefined) verdict = settleBuffer(unpackSmall(source, entry, opening), n, context);
         else {
-          await unpackLarge(source, entry, opening, sink, tick);
+          await unpackLarge(source, entry, opening, sink);
           verdict = sink.settle();
         }
         if (opening.password >= 0) {

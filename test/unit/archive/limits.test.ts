@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { closePool } from '../../../nodes/engine/workers/pool';
-import { instance, rar, zip } from '../../support/archives';
+import { instance, rar, rarVolumes, zip } from '../../support/archives';
 import { drop, story } from './dropping';
 
 const one = instance({ sop: '1.2.3.1' });
@@ -60,6 +60,12 @@ describe('limits', () => {
     const deep = await drop({ x: nested }, { depth: 2 });
     assert.deepEqual(story(deep.entries), ['instance a', 'instance b.zip/b', 'instance b.zip/c.rar/c', 'instance b.zip/d/c']);
     assert.equal(deep.stayed.length, 4);
+  });
+
+  test('volumes inside an archive are read together', async () => {
+    const volumes = rarVolumes([{ name: 'v', data: two }], 300).map((data, i) => ({ name: `s.part${i + 1}.rar`, data }));
+    assert.deepEqual(story((await drop({ x: zip([{ name: 'a', data: one }, ...volumes.toReversed()]) })).entries), ['instance a', 'instance s.part1.rar/v']);
+    assert.deepEqual(story((await drop({ x: zip([{ name: 'a', data: one }, ...volumes.slice(0, 1)]) })).entries), ['instance a', 'unreadable MISSING_VOLUME s.part1.rar']);
   });
 
   test('what nested archives hold counts for the whole job', async () => {
