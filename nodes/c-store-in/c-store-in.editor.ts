@@ -25,7 +25,7 @@ RED.nodes.registerType<CStoreInProperties>('exdicom-c-store-in', {
   inputs: 0,
   outputs: 1,
   icon: 'c-store-in.svg',
-  paletteLabel: 'c-store-in',
+  paletteLabel: 'c\u2011store\u2011in', // hyphens that do not break: the palette would put spaces around others
   label() { return nodeLabel(this.name, 'c-store-in', `${shown(this.aet)} :${shown(this.port)}`); },
   labelStyle() { return nodeLabelStyle(this.name); },
   outputLabels() { return translate(this, 'port.output'); },

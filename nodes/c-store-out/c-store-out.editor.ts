@@ -17,7 +17,7 @@ RED.nodes.registerType<CStoreOutProperties>('exdicom-c-store-out', {
   inputs: 1,
   outputs: 1,
   icon: 'c-store-out.svg',
-  paletteLabel: 'c-store-out',
+  paletteLabel: 'c\u2011store\u2011out', // hyphens that do not break: the palette would put spaces around others
   label() { return nodeLabel(this.name, 'c-store-out', configLabel(this.pacs)); },
   labelStyle() { return nodeLabelStyle(this.name); },
   inputLabels() { return translate(this, 'port.input'); },

@@ -14,8 +14,8 @@ const STYLE = `
 .exdicom-form .form-row.exdicom-top > label:first-child { margin-top: 7px; }
 .exdicom-form textarea { box-sizing: border-box; resize: vertical; font-family: var(--red-ui-monospace-font); }
 .exdicom-form .exdicom-unit { color: var(--red-ui-secondary-text-color); }
-.exdicom-form .exdicom-hint { margin: -6px 0 12px 160px; color: var(--red-ui-secondary-text-color); font-size: 0.9em; line-height: 1.4; }
-.exdicom-form .exdicom-hint.exdicom-wide { margin-left: 0; }
+.exdicom-form .exdicom-hint { max-width: 460px; margin: -6px 0 12px 160px; color: var(--red-ui-secondary-text-color); font-size: 0.9em; line-height: 1.4; }
+.exdicom-form .exdicom-hint.exdicom-wide { max-width: 620px; margin-left: 0; }
 .exdicom-form h4 { margin: 20px 0 10px; padding-bottom: 4px; border-bottom: 1px solid var(--red-ui-secondary-border-color); font-size: 1em; font-weight: bold; color: var(--red-ui-primary-text-color); }
 .exdicom-form details { margin: 14px 0 0; border: 1px solid var(--red-ui-secondary-border-color); border-radius: 4px; }
 .exdicom-form details > summary { padding: 7px 10px; cursor: pointer; color: var(--red-ui-primary-text-color); }
@@ -25,7 +25,7 @@ const STYLE = `
 .exdicom-form .exdicom-danger { margin: 18px 0 12px; padding: 10px; border: 1px solid var(--red-ui-border-color-error); border-left-width: 4px; border-radius: 4px; }
 .exdicom-form .exdicom-danger .form-row { margin-bottom: 4px; }
 .exdicom-form .exdicom-danger label, .exdicom-form .exdicom-warning { color: var(--red-ui-text-color-error); }
-.exdicom-form .exdicom-danger .exdicom-hint { margin: 0; }
+.exdicom-form .exdicom-danger .exdicom-hint { max-width: 600px; margin: 0; }
 .exdicom-form .exdicom-danger input[type=checkbox] { accent-color: var(--red-ui-text-color-error); }
 .exdicom-form .exdicom-result { flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere; }
 .exdicom-form .exdicom-result.exdicom-good { color: var(--red-ui-text-color-success); }
@@ -59,7 +59,7 @@ export function prepareForm(node: EditorNode): void {
     if (field.is('select') && definition.type === undefined) prepareChoice(node, field, node[property]);
     // Node-RED's own buttons beside a configuration node have only an icon.
     if (definition.type !== undefined) field.siblings('a.red-ui-button').attr({ role: 'button', tabindex: '0' });
-    if (definition.validate?.call(node, node[property], {}) !== true) field.closest('details').prop('open', true);
+    if (definition.validate !== undefined && definition.validate.call(node, node[property], {}) !== true) field.closest('details').prop('open', true);
   }
 }
 

@@ -2,7 +2,7 @@
 
 /** A setting as a reader wants to see it: of `${NAME:-default}` the default, of `${NAME}` its name. */
 export function shown(value: string | undefined): string {
-  return String(value ?? '').trim().replace(/\$\{([^}:]+)(?::-([^}]*))?\}/g, (_match, name: string, fallback?: string) => fallback ?? `$${name}`);
+  return `${value ?? ''}`.trim().replace(/\$\{([^}:]+)(?::-([^}]*))?\}/g, (_match, name: string, fallback?: string) => fallback ?? `$${name}`);
 }
 
 /** The name, or the short name with what tells this node from its like. */

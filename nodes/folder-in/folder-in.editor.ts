@@ -25,7 +25,7 @@ RED.nodes.registerType<FolderInProperties>('exdicom-folder-in', {
   inputs: 1,
   outputs: 1,
   icon: 'folder-in.svg',
-  paletteLabel: 'folder-in',
+  paletteLabel: 'folder\u2011in', // hyphens that do not break: the palette would put spaces around others
   label() { return nodeLabel(this.name, 'folder-in', shown(this.folder)); },
   labelStyle() { return nodeLabelStyle(this.name); },
   inputLabels() { return translate(this, 'port.input'); },

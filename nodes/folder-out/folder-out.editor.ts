@@ -18,7 +18,7 @@ RED.nodes.registerType<FolderOutProperties>('exdicom-folder-out', {
   inputs: 1,
   outputs: 1,
   icon: 'folder-out.svg',
-  paletteLabel: 'folder-out',
+  paletteLabel: 'folder\u2011out', // hyphens that do not break: the palette would put spaces around others
   label() { return nodeLabel(this.name, 'folder-out', shown(this.folder)); },
   labelStyle() { return nodeLabelStyle(this.name); },
   inputLabels() { return translate(this, 'port.input'); },
