@@ -19,8 +19,13 @@ export interface AnonymizeSettings {
 
 export interface AnonymizeContext {
   readonly signal: AbortSignal;
-  progress(done: number, total: number): void;
+  readonly progress: (done: number, total: number) => void;
+  /** How a batch is run; the pool of workers unless a test stands in for it. */
+  readonly run?: typeof runTask<'deid.files'>;
 }
+
+/** What of the ledger de-identification needs. */
+export type AnonymizeLedger = Pick<Ledger, 'pinProfile' | 'prepared' | 'stageFolder' | 'job' | 'attempting' | 'progressed' | 'recordPreparation'>;
 
 export interface AnonymizeResult {
   /** In the order of the input, without what is in quarantine. */
@@ -79,7 +84,7 @@ class Anonymization {
   readonly prepared = new Map<number, PreparedFile>();
   readonly quarantined = new Map<number, ErrorCode>();
   resumed = 0;
-  readonly #ledger: Ledger;
+  readonly #ledger: AnonymizeLedger;
   readonly #token: JobToken;
   readonly #settings: AnonymizeSettings;
   readonly #context: AnonymizeContext;
@@ -87,7 +92,7 @@ class Anonymization {
   readonly #total: number;
   #done = 0;
 
-  constructor(ledger: Ledger, token: JobToken, total: number, settings: AnonymizeSettings, context: AnonymizeContext) {
+  constructor(ledger: AnonymizeLedger, token: JobToken, total: number, settings: AnonymizeSettings, context: AnonymizeContext) {
     this.#ledger = ledger;
     this.#token = token;
     this.#settings = settings;
@@ -176,7 +181,8 @@ class Anonymization {
       profile, key, issuer,
       files: batch.map(({ instance, path }) => ({ n: instance, from: path, to: join(folder, `${instance}.part`), final: join(folder, `${instance}.dcm`) })),
     };
-    return runTask('deid.files', input, { signal: this.#context.signal, timeLimit: timeLimit(batch) });
+    const { signal, run = runTask<'deid.files'> } = this.#context;
+    return run('deid.files', input, { signal, timeLimit: timeLimit(batch) });
   }
 
   async #record(batch: readonly NumberedFile[], outputs: readonly DeidFileOutput[]): Promise<void> {
@@ -217,7 +223,7 @@ function numbered(files: readonly DicomFile[]): NumberedFile[] {
  * @throws {ExdicomError} PROFILE_CHANGED where the job began with another profile or key; retryable faults of the disk.
  */
 export async function anonymize(
-  ledger: Ledger, token: JobToken, files: readonly DicomFile[], settings: AnonymizeSettings, context: AnonymizeContext,
+  ledger: AnonymizeLedger, token: JobToken, files: readonly DicomFile[], settings: AnonymizeSettings, context: AnonymizeContext,
 ): Promise<AnonymizeResult> {
   const wanted = numbered(files);
   const work = new Anonymization(ledger, token, wanted.length, settings, context);

@@ -19,6 +19,8 @@ export interface Place {
   readonly animal: boolean;
   /** Whether the object has functional groups: those make Content Date and Time Type 1 (PS3.3, C.7.6.16.1). */
   readonly multiFrame: boolean;
+  /** Whether the object lists the series of what it refers to, which then must refer to something (PS3.3, C.12.2.1). */
+  readonly listsReferences: boolean;
 }
 
 /** The alternative that keeps an attribute of a Type valid: 1 must have a value, 2 must be there, 3 need not. */
@@ -34,11 +36,12 @@ function forType(codes: readonly Code[], type: 1 | 2 | 3): Code {
  * unknown class the strongest holds. Inside a sequence the Type there decides, and the strongest where it is not known.
  * An attribute that must be there is emptied or replaced even where its code says X.
  */
-export function resolve(tag: Tag, row: TableRow, { sequence, classActions, animal, multiFrame }: Place): Code {
+export function resolve(tag: Tag, row: TableRow, { sequence, classActions, animal, multiFrame, listsReferences }: Place): Code {
   const { codes } = row;
   if (sequence === undefined) {
     if (animal && OF_ANIMALS.has(tag)) return 'Z';
     if (multiFrame && (tag === CONTENT_DATE || tag === CONTENT_TIME)) return 'D';
+    if (listsReferences && codes.includes('U*')) return 'U*';
     return classActions?.get(tag) ?? (classActions === undefined ? codes.at(-1) : codes[0]) ?? 'X';
   }
   const type = tables().type(sequence, tag);

@@ -123,7 +123,8 @@ export class DeidentificationRules implements Rules {
       const shifted = this.#shifted(view);
       if (shifted !== undefined) return shifted;
     }
-    const code = resolve(tag, row, { sequence: path.at(-1), classActions: this.#classActions, animal: subject.animal, multiFrame: subject.multiFrame });
+    const { animal, multiFrame, listsReferences } = subject;
+    const code = resolve(tag, row, { sequence: path.at(-1), classActions: this.#classActions, animal, multiFrame, listsReferences });
     if (path.length > 0 && code !== 'X') {
       const value = nestedPseudonym(tag, text(view), subject, this.#settings.profile, this.#settings.key);
       if (value !== undefined) return { kind: 'replace', value: Buffer.from(value, 'latin1'), vr: row.vr };

@@ -7,7 +7,7 @@ import type { CompiledProfile } from './profile';
 import { judge } from './risk';
 
 export const TAG = {
-  imageType: 0x00080008, sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, accessionNumber: 0x00080050, modality: 0x00080060, conversionType: 0x00080064,
+  imageType: 0x00080008, sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, accessionNumber: 0x00080050, modality: 0x00080060, conversionType: 0x00080064, referencedSeriesSequence: 0x00081115,
   referringPhysicianName: 0x00080090, performingPhysicianName: 0x00081050, operatorsName: 0x00081070,
   patientName: 0x00100010, patientId: 0x00100020, issuerOfPatientId: 0x00100021, otherPatientIds: 0x00101000, otherPatientNames: 0x00101001,
   patientSpeciesDescription: 0x00102201, patientSpeciesCodeSequence: 0x00102202, deidentificationMethod: 0x00120063,
@@ -33,6 +33,8 @@ export interface Subject {
   readonly animal: boolean;
   /** Whether the object has functional groups. */
   readonly multiFrame: boolean;
+  /** Whether the object lists the series of what it refers to. */
+  readonly listsReferences: boolean;
   /** Days by which the patient's dates go back; 0 where the profile removes dates. */
   readonly days: number;
   readonly mimeType: string;
@@ -120,6 +122,7 @@ export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUI
     sopClassUID, identity, issuer: ownIssuer, identifiers, mentions,
     animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),
     multiFrame: head.has(TAG.sharedFunctionalGroups),
+    listsReferences: head.has(TAG.referencedSeriesSequence),
     days: profile.dates === 'shift' ? dayShift(key, scope, identity, profile.maximumShift) : 0,
     mimeType: text(head, TAG.mimeType),
     method: mentions(method.toString('latin1')) ? Buffer.alloc(0) : method,

@@ -33,19 +33,17 @@ const TEXT_VRS: ReadonlySet<string> = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC
 const NUMBERS = /^[-+\d.,eEnaifNAIF\\\s\0]*$/;
 
 export interface UnlistedContext {
-  uids(): Action;
+  readonly uids: () => Action;
   /** Coding Scheme Designator that came before in the same item. */
   readonly scheme: string;
-  mentions(value: string): boolean;
+  readonly mentions: (value: string) => boolean;
 }
 
 /** What must be there is replaced or emptied, the rest goes (Types of PS3.3; required in any module counts as required). */
 function byType(view: ElementView): Action {
-  switch (tables().type(view.path.at(-1), view.tag)) {
-    case 1: return { kind: 'replace', value: dummy(view.tag, view.vr) };
-    case 2: return EMPTY;
-    default: return REMOVE;
-  }
+  const type = tables().type(view.path.at(-1), view.tag);
+  if (type === 1) return { kind: 'replace', value: dummy(view.tag, view.vr) };
+  return type === 2 ? EMPTY : REMOVE;
 }
 
 function isLong(view: ElementView): boolean {
@@ -78,6 +76,11 @@ function uid(view: ElementView, { uids }: UnlistedContext): Action {
   return uids();
 }
 
+/** Words that are written as numbers or bytes are words. */
+function isWords(tag: Tag): boolean {
+  return TEXT_VRS.has(dictionaryVr(tag) ?? '');
+}
+
 /** The action for an element whose tag the table does not list. Dates and times come here only where they are not shifted. */
 export function decideUnlisted(view: ElementView, context: UnlistedContext): Action {
   if (view.length === 0) return KEEP;
@@ -92,9 +95,8 @@ export function decideUnlisted(view: ElementView, context: UnlistedContext): Act
     // A defined term has 16 characters; four times that is somebody's prose.
     case 'CS': return isLong(view) || latin1(view).split('\\').some((term) => term.trim().length > 64) ? REMOVE : KEEP;
     case 'DS': case 'IS': return isLong(view) || NUMBERS.test(latin1(view)) ? KEEP : REMOVE;
-    case 'OB': return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
     case 'UN': return REMOVE;
-    // Words that are written as numbers or bytes are words.
-    default: return TEXT_VRS.has(dictionaryVr(view.tag) ?? '') ? REMOVE : KEEP;
+    case 'OB': return BINARY_GROUPS.has(view.tag >>> 16) && !isWords(view.tag) ? KEEP : REMOVE;
+    default: return isWords(view.tag) ? REMOVE : KEEP;
   }
 }

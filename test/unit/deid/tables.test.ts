@@ -53,7 +53,7 @@ test('a combination code resolves by SOP Class as the reference says', withShare
     for (const uid of (row['sop_class_uids'] ?? '').split('|').filter((one) => one !== '')) {
       const classActions = classes.get(uid);
       assert.ok(classActions, uid);
-      const code = resolve(tag, listed, { sequence: undefined, classActions, animal: false, multiFrame: false });
+      const code = resolve(tag, listed, { sequence: undefined, classActions, animal: false, multiFrame: false, listsReferences: false });
       assert.equal(code, row['resolved_action']?.replace(' if present', ''), `${uid} ${row['tag']}`);
       checked += 1;
     }
@@ -63,20 +63,26 @@ test('a combination code resolves by SOP Class as the reference says', withShare
 
 test('in an unknown SOP Class every combination code resolves to its strongest', () => {
   for (const [tag, row] of tables().rows) {
-    assert.equal(resolve(tag, row, { sequence: undefined, classActions: undefined, animal: false, multiFrame: false }), row.codes.at(-1));
+    assert.equal(resolve(tag, row, { sequence: undefined, classActions: undefined, animal: false, multiFrame: false, listsReferences: false }), row.codes.at(-1));
   }
 });
 
 test('an attribute that must be there is never removed, whatever its code', () => {
   const row = { vr: 'DA', codes: ['X'], shiftable: true } as const;
   const presentation = tables().classes.get('1.2.840.10008.5.1.4.1.1.11.1');
-  assert.equal(resolve(0x00700082, row, { sequence: undefined, classActions: presentation, animal: false, multiFrame: false }), 'D');
+  assert.equal(resolve(0x00700082, row, { sequence: undefined, classActions: presentation, animal: false, multiFrame: false, listsReferences: false }), 'D');
   // Requested Procedure ID is Type 2 in Referenced Request Sequence
-  assert.equal(resolve(0x00401001, row, { sequence: 0x0040a370, classActions: undefined, animal: false, multiFrame: false }), 'Z');
-  assert.equal(resolve(0x00102297, row, { sequence: undefined, classActions: presentation, animal: true, multiFrame: false }), 'Z');
+  assert.equal(resolve(0x00401001, row, { sequence: 0x0040a370, classActions: undefined, animal: false, multiFrame: false, listsReferences: false }), 'Z');
+  assert.equal(resolve(0x00102297, row, { sequence: undefined, classActions: presentation, animal: true, multiFrame: false, listsReferences: false }), 'Z');
   const date = tables().rows.get(0x00080023);
   assert.ok(date);
-  assert.equal(resolve(0x00080023, date, { sequence: undefined, classActions: presentation, animal: false, multiFrame: true }), 'D');
+  assert.equal(resolve(0x00080023, date, { sequence: undefined, classActions: presentation, animal: false, multiFrame: true, listsReferences: false }), 'D');
+});
+
+test('references stay, with new UIDs, where the object lists the series that they are of', () => {
+  const row = tables().rows.get(0x00082112);
+  assert.ok(row);
+  assert.equal(resolve(0x00082112, row, { sequence: undefined, classActions: new Map(), animal: false, multiFrame: false, listsReferences: true }), 'U*');
 });
 
 test('every pair of VR and code of the table is carried out, at the top and inside a sequence', () => {
