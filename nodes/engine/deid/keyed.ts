@@ -94,3 +94,40 @@ export function dayShift(key: Key, scope: string, identity: readonly string[], m
 export function keyFingerprint(key: Key, scope: string): string {
   return derive(key, 'fingerprint', scope).toString('hex');
 }
+
+/** Entries that a memory of derived values holds at most; a study of thousands of files has a few that come again. */
+const MEMORY = 20_000;
+
+/** The functions above for one key and scope, with a memory: most UIDs of a study come again in each of its files. */
+export class Keyed {
+  readonly #key: Key;
+  readonly #scope: string;
+  readonly #memory = new Map<string, string>();
+
+  constructor(key: Key, scope: string) {
+    this.#key = key;
+    this.#scope = scope;
+  }
+
+  /** A UI value with every one of its UIDs mapped (a UI may have several, PS3.5, 6.4). */
+  uids(value: string): string {
+    return value.split('\\').map((uid) => this.#remembered(`uid ${uid}`, () => mapUid(this.#key, this.#scope, uid))).join('\\');
+  }
+
+  pseudonym(kind: PseudonymKind, identity: readonly string[], value = ''): string {
+    return this.#remembered(JSON.stringify([kind, identity, value]), () => pseudonym(this.#key, this.#scope, kind, identity, value));
+  }
+
+  days(identity: readonly string[], maximum: number): number {
+    return Number(this.#remembered(JSON.stringify(['days', identity, maximum]), () => String(dayShift(this.#key, this.#scope, identity, maximum))));
+  }
+
+  #remembered(name: string, make: () => string): string {
+    const known = this.#memory.get(name);
+    if (known !== undefined) return known;
+    const made = make();
+    if (this.#memory.size >= MEMORY) this.#memory.clear();
+    this.#memory.set(name, made);
+    return made;
+  }
+}

@@ -4,10 +4,11 @@ import { IMPLEMENTATION } from '../dimse/implementation';
 import { ContentTree } from './content';
 import { isTime, shiftDate, shiftDateTime } from './dates';
 import { ascii, codeItem, dummy, dummySequence, emptyDocument, unknownCode } from './dummies';
+import { Keyed } from './keyed';
 import type { Key } from './keyed';
 import type { CompiledProfile } from './profile';
 import { resolve } from './resolve';
-import { mapUids, nestedPseudonym, readSubject, TAG, WANTED } from './subject';
+import { nestedPseudonym, readSubject, TAG, WANTED } from './subject';
 import type { Subject } from './subject';
 import { tables } from './tables';
 import type { ClassActions } from './resolve';
@@ -54,7 +55,9 @@ export interface RulesSettings {
 /** Rules for one file after another; `begin` starts a new one. */
 export class DeidentificationRules implements Rules {
   readonly wanted = WANTED;
-  readonly #settings: RulesSettings;
+  readonly #profile: CompiledProfile;
+  readonly #keyed: Keyed;
+  readonly #issuer: string;
   readonly #content = new ContentTree();
   #subject: Subject | undefined;
   #classActions: ClassActions;
@@ -62,15 +65,17 @@ export class DeidentificationRules implements Rules {
   /** Coding Scheme Designator of the code at hand; the Code Meaning follows it in the same item. */
   #scheme = '';
 
-  constructor(settings: RulesSettings) {
-    this.#settings = settings;
+  constructor({ profile, key, issuer }: RulesSettings) {
+    this.#profile = profile;
+    this.#keyed = new Keyed(key, profile.scope);
+    this.#issuer = issuer;
   }
 
   begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined {
     this.#content.reset();
     this.#scheme = '';
     this.#subject = undefined;
-    const subject = readSubject(head, { ...this.#settings, ...context });
+    const subject = readSubject(head, { profile: this.#profile, keyed: this.#keyed, issuer: this.#issuer, ...context });
     if ('code' in subject) return subject;
     this.#subject = subject;
     this.#classActions = tables().classes.get(subject.sopClassUID);
@@ -93,16 +98,16 @@ export class DeidentificationRules implements Rules {
   }
 
   additions(): readonly NewElement[] {
-    const { profile } = this.#settings;
+    const { dates, method: words } = this.#profile;
     const { identifiers, method } = this.#current();
     const codes = [codeItem('113100', 'DCM', 'Basic Application Confidentiality Profile')];
-    if (profile.dates === 'shift') codes.push(codeItem('113107', 'DCM', 'Retain Longitudinal Temporal Information Modified Dates Option'));
+    if (dates === 'shift') codes.push(codeItem('113107', 'DCM', 'Retain Longitudinal Temporal Information Modified Dates Option'));
     const additions: NewElement[] = [
       ...identifiers,
       ascii(0x00120062, 'CS', 'YES'),
-      { tag: TAG.deidentificationMethod, vr: 'LO', value: appended(method, profile.method) },
+      { tag: TAG.deidentificationMethod, vr: 'LO', value: appended(method, words) },
       { tag: 0x00120064, vr: 'SQ', value: codes },
-      ascii(0x00280303, 'CS', profile.dates === 'shift' ? 'MODIFIED' : 'REMOVED'),
+      ascii(0x00280303, 'CS', dates === 'shift' ? 'MODIFIED' : 'REMOVED'),
     ];
     return additions.toSorted((one, other) => one.tag - other.tag);
   }
@@ -126,7 +131,7 @@ export class DeidentificationRules implements Rules {
     const { animal, multiFrame, listsReferences } = subject;
     const code = resolve(tag, row, { sequence: path.at(-1), classActions: this.#classActions, animal, multiFrame, listsReferences });
     if (path.length > 0 && code !== 'X') {
-      const value = nestedPseudonym(tag, text(view), subject, this.#settings.profile, this.#settings.key);
+      const value = nestedPseudonym(tag, text(view), subject, this.#keyed);
       if (value !== undefined) return { kind: 'replace', value: Buffer.from(value, 'latin1'), vr: row.vr };
     }
     if (tag === ENCAPSULATED_DOCUMENT && code === 'D') return { kind: 'replace', value: this.#document, vr: 'OB' };
@@ -159,10 +164,9 @@ export class DeidentificationRules implements Rules {
   }
 
   #uids(view: ElementView, vr: string): Action {
-    const { key, profile } = this.#settings;
     if (view.vr === 'SQ' || view.length === undefined || view.length > LONGEST_TEXT) return REMOVE;
     const value = text(view);
-    const mapped = mapUids(key, profile.scope, value);
+    const mapped = this.#keyed.uids(value);
     return mapped === value ? KEEP : { kind: 'replace', value: Buffer.from(mapped, 'latin1'), vr };
   }
 

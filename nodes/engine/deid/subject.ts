@@ -1,8 +1,8 @@
 /** What the first elements of a file say before anything is written: whom it is about, how its pseudonyms read, and its risks. */
 import type { ElementView, NewElement, Refusal, Tag } from '../dicom/rewrite-types';
 import { ascii } from './dummies';
-import { dayShift, identityParts, mapUid, pseudonym, trimId, trimUid } from './keyed';
-import type { Key } from './keyed';
+import { identityParts, trimId, trimUid } from './keyed';
+import type { Keyed } from './keyed';
 import type { CompiledProfile } from './profile';
 import { judge } from './risk';
 
@@ -74,7 +74,7 @@ function searcher(head: Head): (value: string) => boolean {
 
 export interface SubjectContext {
   readonly profile: CompiledProfile;
-  readonly key: Key;
+  readonly keyed: Keyed;
   /** Default Issuer of Patient ID of the job's source; empty where there is none. */
   readonly issuer: string;
   readonly transferSyntaxUID: string;
@@ -83,7 +83,7 @@ export interface SubjectContext {
 }
 
 /** The subject of a file, or the reason why the file goes to quarantine. */
-export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
+export function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
   const sopClassUID = trimUid(text(head, TAG.sopClassUID)) || trimUid(mediaStorageSOPClassUID);
   const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
   if (sopClassUID === '' || sopInstanceUID === '') return { code: 'DICOM_INCOMPLETE' };
@@ -104,17 +104,16 @@ export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUI
   const identity = identityParts({ issuer: ownIssuer, patientId: text(head, TAG.patientId), studyInstanceUID });
   if (identity === undefined) return { code: 'DEID_NO_IDENTITY' };
 
-  const { scope } = profile;
-  const patient = pseudonym(key, scope, 'patient', identity);
+  const patient = keyed.pseudonym('patient', identity);
   // Both are the File Meta Information's to tell where the data set does not.
-  const written = [ascii(TAG.sopClassUID, 'UI', sopClassUID), ascii(TAG.sopInstanceUID, 'UI', mapUid(key, scope, sopInstanceUID))];
+  const written = [ascii(TAG.sopClassUID, 'UI', sopClassUID), ascii(TAG.sopInstanceUID, 'UI', keyed.uids(sopInstanceUID))];
   const identifiers = [...written, ascii(TAG.patientName, 'PN', patient), ascii(TAG.patientId, 'LO', patient)];
   // An object without a study, or without these attributes in its IOD, is not given them.
   if (studyInstanceUID !== '' || head.has(TAG.accessionNumber)) {
-    identifiers.push(ascii(TAG.accessionNumber, 'SH', pseudonym(key, scope, 'accession', identity, text(head, TAG.accessionNumber) || studyInstanceUID)));
+    identifiers.push(ascii(TAG.accessionNumber, 'SH', keyed.pseudonym('accession', identity, text(head, TAG.accessionNumber) || studyInstanceUID)));
   }
   if (studyInstanceUID !== '' || head.has(TAG.studyId)) {
-    identifiers.push(ascii(TAG.studyId, 'SH', pseudonym(key, scope, 'study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
+    identifiers.push(ascii(TAG.studyId, 'SH', keyed.pseudonym('study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
   }
   const mentions = searcher(head);
   const method = raw(head, TAG.deidentificationMethod);
@@ -123,21 +122,16 @@ export function readSubject(head: Head, { profile, key, issuer, transferSyntaxUI
     animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),
     multiFrame: head.has(TAG.sharedFunctionalGroups),
     listsReferences: head.has(TAG.referencedSeriesSequence),
-    days: profile.dates === 'shift' ? dayShift(key, scope, identity, profile.maximumShift) : 0,
+    days: profile.dates === 'shift' ? keyed.days(identity, profile.maximumShift) : 0,
     mimeType: text(head, TAG.mimeType),
     method: mentions(method.toString('latin1')) ? Buffer.alloc(0) : method,
   };
 }
 
 /** The pseudonym that a PatientID or AccessionNumber inside a sequence takes: the same as at the top level for the same value. */
-export function nestedPseudonym(tag: Tag, value: string, subject: Subject, profile: CompiledProfile, key: Key): string | undefined {
-  if (tag === TAG.accessionNumber && value !== '') return pseudonym(key, profile.scope, 'accession', subject.identity, value);
+export function nestedPseudonym(tag: Tag, value: string, subject: Subject, keyed: Keyed): string | undefined {
+  if (tag === TAG.accessionNumber && value !== '') return keyed.pseudonym('accession', subject.identity, value);
   if (tag !== TAG.patientId) return undefined;
   const identity = identityParts({ issuer: subject.issuer, patientId: value, studyInstanceUID: '' }) ?? subject.identity;
-  return pseudonym(key, profile.scope, 'patient', identity);
-}
-
-/** A UI value with every one of its UIDs mapped (a UI may have several, PS3.5, 6.4). */
-export function mapUids(key: Key, scope: string, value: string): string {
-  return value.split('\\').map((uid) => mapUid(key, scope, uid)).join('\\');
+  return keyed.pseudonym('patient', identity);
 }

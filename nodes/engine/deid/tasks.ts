@@ -1,5 +1,5 @@
 /** What workers do for de-identification: rewrite files, each for itself. */
-import { closeSync, fdatasyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { rewriteFile } from '../dicom/rewrite';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
@@ -32,24 +32,14 @@ function rulesFor({ profile, key, issuer }: DeidFilesInput): DeidentificationRul
   return cached.rules;
 }
 
-/** The ledger will say that the file is there, so it must be on disk before it has its name. */
-function publish(written: string, final: string): void {
-  const fd = openSync(written, 'r+');
-  try {
-    fdatasyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(written, final);
-}
-
 /** Faults of the disk concern the job, not the file: they are thrown, and the job is tried again. */
 async function rewriteOne(rules: DeidentificationRules, { n, from, to, final }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
   try {
     const result = await rewriteFile(from, to, rules);
     switch (result.kind) {
       case 'written': {
-        publish(to, final);
+        // Not synced: what a power failure takes has another size, is noticed by that, and is made again, byte for byte.
+        renameSync(to, final);
         const { sha256, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = result;
         return { kind: 'written', n, sha256, file: { path: final, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } };
       }
