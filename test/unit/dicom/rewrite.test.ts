@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, openSync, closeSync, readdirSync, readFileSync, statSync, ftruncateSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync, openSync, closeSync, readdirSync, readFileSync, statSync, ftruncateSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -171,13 +171,13 @@ test('a private element has the creator of its own data set or item, not of anot
   const seen: Array<string | undefined> = [];
   const content = elements(
     [0x00090010, 'LO', 'OUTER '], [PRIVATE, 'LO', 'a'], [0x00091101, 'LO', 'without'],
-    [SEQUENCE, 'SQ', { items: [[[PRIVATE, 'LO', 'b']], [[0x00090010, 'LO', 'INNER'], [PRIVATE, 'LO', 'c']]] }],
+    [0x00400275, 'SQ', { items: [[[PRIVATE, 'LO', 'b']], [[0x00090010, 'LO', 'INNER'], [PRIVATE, 'LO', 'c']], [[PRIVATE, 'LO', 'd']]] }],
   );
   await written(context, file(content), rules({ element: (view) => {
     if (view.tag === PRIVATE || view.tag === 0x00091101) seen.push(view.privateCreator);
     return view.vr === 'SQ' ? RECURSE : KEEP;
   } }));
-  assert.deepEqual(seen, [undefined, 'INNER', 'OUTER', undefined]);
+  assert.deepEqual(seen, ['OUTER', undefined, undefined, 'INNER', undefined]);
 });
 
 test('views tell path and item, and values in Little Endian whatever the file', async (context) => {
@@ -240,13 +240,21 @@ test('an answer to recurse that is no sequence removes the element: nobody has l
   assert.equal(body.includes('hidden'), false);
 });
 
-for (const [what, tail] of [['zeros', Buffer.alloc(700)], ['rubbish', Buffer.from('\xef\xbe\xad\xde rubbish behind the end', 'latin1')], ['another file', file(elements([PATIENT_NAME, 'PN', 'SECOND']))], ['a stray delimiter', header(0xfffee0dd, '', 0, 'explicit')]] as const) {
+for (const [what, tail] of [['zeros', Buffer.alloc(700)], ['rubbish', Buffer.from('\xef\xbe\xad\xde rubbish behind the end', 'latin1')], ['another file', file(elements([PATIENT_NAME, 'PN', 'SECOND']))], ['a stray delimiter', header(0xfffee0dd, '', 0, 'explicit')],
+  ['elements out of order that break off', Buffer.concat([element([PATIENT_NAME, 'PN', 'SECOND'], 'explicit'), header(0x00100020, 'LO', 500, 'explicit')])]] as const) {
   test(`${what} after pixel data are dropped and counted`, async (context) => {
     const { result, body } = await written(context, file(Buffer.concat([dataSet(elements(), 'explicit'), tail])), rules());
     assert.deepEqual(body, dataSet(elements(), 'explicit'));
     assert.equal(result.droppedBytes, tail.length);
   });
 }
+
+test('elements behind pixel data that read to the end of the file are asked for, in order or not', async (context) => {
+  const behind = dataSet([[PATIENT_NAME, 'PN', 'SECOND'], [0x00110010, 'LO', 'ACME']], 'explicit');
+  const { result, body } = await written(context, file(Buffer.concat([dataSet(elements(), 'explicit'), behind])), rules({ element: byTag({ [PATIENT_NAME]: replace('X') }) }));
+  assert.deepEqual(body, Buffer.concat([dataSet(elements([PATIENT_NAME, 'PN', 'X']), 'explicit'), dataSet([[PATIENT_NAME, 'PN', 'X'], [0x00110010, 'LO', 'ACME']], 'explicit')]));
+  assert.equal(result.droppedBytes, 0);
+});
 
 test('an element that the file cuts off makes it unreadable wherever it is, with the offset, and nothing is left', async (context) => {
   const content = elements([SEQUENCE, 'SQ', { items: [[[REFERENCED, 'UI', '1.2']]], undefinedLength: true }], [0xfffafffa, 'SQ', { items: [[[0x04000100, 'UI', '1.2']]] }]);
@@ -344,6 +352,18 @@ test('the result is new, private to us, and never overwrites', async (context) =
   assert.deepEqual(readFileSync(join(at, 'out')), before);
 });
 
+for (const size of [200_000, 9 << 20]) {
+  test(`a source of ${size} bytes that shrinks while it is copied is unreadable, and what was written of it is gone`, async (context) => {
+    const at = folder(context);
+    writeFileSync(join(at, 'in'), file(elements([0x7fe00010, 'OW', Buffer.alloc(size)])));
+    const given = rules({ element: byTag({ [PATIENT_NAME]: REMOVE }) });
+    // File Meta Information is asked for last before anything is written.
+    const result = await rewriteFile(join(at, 'in'), join(at, 'out'), { ...given, fileMeta: () => { truncateSync(join(at, 'in'), 100_000); return []; } });
+    assert.deepEqual(result, { kind: 'unreadable', offset: 100_000, detail: 'the file is shorter than it was' });
+    assert.deepEqual(readdirSync(at), ['in']);
+  });
+}
+
 test('what the rules throw comes through, and the engine works on', async (context) => {
   await assert.rejects(run(context, file(elements()), rules({ element: () => { throw new Error('mine'); } })), { message: 'mine' });
   await written(context, file(elements()), rules());
@@ -359,7 +379,9 @@ test('rewrites of one thread may overlap', async (context) => {
   }));
   for (const [i, result] of results.entries()) {
     assert.equal(result.kind, 'written');
-    const read = readFile(readFileSync(join(at, `out${i}`)));
+    const output = readFileSync(join(at, `out${i}`));
+    assert.equal(result.kind === 'written' && result.sha256, createHash('sha256').update(output).digest('hex'));
+    const read = readFile(output);
     assert.deepEqual(read.dataSet, dataSet(elements([PATIENT_NAME, 'PN', `P${i}`], ...(i % 2 === 0 ? [[0x7fe00010, 'OW', large.subarray(large.length - (9 << 20))] as const] : [])), 'explicit'));
   }
 });
