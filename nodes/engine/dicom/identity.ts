@@ -1,20 +1,24 @@
 /** What the pack needs to know of a DICOM file before it does anything with it. */
 import type { ErrorCode } from '../errors';
 
-/** Facts of one instance, as written in the file (trailing NUL and space removed). */
+/**
+ * Facts of one instance, as written in the file (trailing NUL and space removed). SOP Class and Instance UID are those of the
+ * File Meta Information where the data set has none.
+ */
 export interface DicomIdentity {
   readonly sopClassUID: string;
   readonly sopInstanceUID: string;
   readonly studyInstanceUID: string;
   readonly seriesInstanceUID: string;
   readonly modality: string;
+  /** The one that the data set is really in: as written, unless the bytes prove otherwise. */
   readonly transferSyntaxUID: string;
   /** Trimmed (0010,0020) and (0010,0021); identifying. */
   readonly patientId: string;
   readonly issuerOfPatientId: string;
   /** Offset in bytes of the first element of the data set, after preamble and File Meta Information; 0 where there are none. */
   readonly dataSetOffset: number;
-  /** Whether the file is a Part 10 file with preamble, prefix and File Meta Information as PS3.10, 7.1 wants them. */
+  /** Whether the file is a Part 10 file with preamble, prefix and File Meta Information as PS3.10, 7.1 wants them, and they are true. */
   readonly part10: boolean;
 }
 
