@@ -1,6 +1,7 @@
 // Starts Node-RED with the pack and an example flow, a sample study in its inbox. Everything it writes lies in EXDICOM_DATA
-// (default ./data). What can be set by environment variables is listed in the README.
+// (default ./data), but for Node-RED's own files, in ./.node-red. What can be set by environment variables is listed in the README.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
@@ -17,9 +18,10 @@ execFileSync(process.execPath, [join(root, 'scripts', 'build.mjs'), '--quick'], 
 
 const data = resolve(process.env.EXDICOM_DATA || join(root, 'data'));
 process.env.EXDICOM_DATA = data;
-const userDir = join(data, 'node-red');
+// Node-RED's own files, and with them the de-identification key, must not lie where data is copied and deleted as a whole.
+const userDir = join(root, '.node-red', createHash('sha256').update(data).digest('hex').slice(0, 8));
 const inbox = join(data, 'inbox');
-const fresh = !existsSync(userDir);
+const fresh = !existsSync(inbox);
 await mkdir(userDir, { recursive: true });
 await mkdir(inbox, { recursive: true });
 if (fresh) await writeSampleStudy(join(inbox, 'sample-study.zip'));
