@@ -26,6 +26,9 @@ await mkdir(userDir, { recursive: true });
 await mkdir(inbox, { recursive: true });
 if (fresh) await writeSampleStudy(join(inbox, 'sample-study.zip'));
 
+// The embedded receiver is where the flow sends to, unless it is told otherwise.
+if (!process.env.EXDICOM_PACS_HOST) process.env.EXDICOM_PACS_PORT ||= process.env.EXDICOM_LISTEN_PORT || '11112';
+
 const number = process.env.EXDICOM_FLOW || '01';
 const examples = join(root, 'examples', 'flows');
 const example = (await readdir(examples)).find((name) => name.startsWith(`${number} `));
