@@ -84,14 +84,14 @@ async function openArchive({ paths, format, limits, encodings, passwords }: Arch
   return open;
 }
 
-/** Half-open ranges over entries of these sizes. */
-function divide(sizes: readonly number[]): ReadonlyArray<readonly [number, number]> {
+/** Half-open ranges over entries of these sizes; one ends where it has this many bytes or entries. */
+function divide(sizes: readonly number[], most: { readonly bytes: number; readonly entries: number }): ReadonlyArray<readonly [number, number]> {
   const shares: Array<readonly [number, number]> = [];
   let from = 0;
   let bytes = 0;
   for (const [i, size] of sizes.entries()) {
     bytes += size;
-    if (bytes < SHARE_BYTES && i + 1 - from < SHARE_ENTRIES && i + 1 < sizes.length) continue;
+    if (bytes < most.bytes && i + 1 - from < most.entries && i + 1 < sizes.length) continue;
     shares.push([from, i + 1]);
     from = i + 1;
     bytes = 0;
@@ -113,8 +113,14 @@ async function list(input: ListInput): Promise<Listing> {
       : open.directory.entries.some(({ encrypted, refused, name }) => encrypted && refused === undefined && !isJunkName(name));
     if (locked) throw new ExdicomError('NEEDS_PASSWORD');
   }
-  const whole = open.format === 'rar' && !open.directory.divisible;
-  const shares = sized.length === 0 ? [] : whole ? [[0, sized.length] as const] : divide(sized.map(({ size }) => size));
+  let most = { bytes: SHARE_BYTES, entries: SHARE_ENTRIES };
+  if (open.format === 'rar') {
+    // Every share walks through all headers, so there are no more than two.
+    const parts = open.directory.divisible ? 2 : 1;
+    most = { bytes: Math.max(SHARE_BYTES, Math.ceil(bytes / parts)), entries: Math.max(SHARE_ENTRIES, Math.ceil(sized.length / parts)) };
+    if (parts === 1) most = { bytes: Infinity, entries: Infinity };
+  }
+  const shares = divide(sized.map(({ size }) => size), most);
   return { entries: sized.length, bytes, encoding, shares };
 }
 

@@ -26,10 +26,19 @@ export interface UnrarInput {
   readonly newNaming: boolean;
 }
 
+const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
+
 /** A module of its own for every archive: its memory never shrinks, and one that was left by an exception stays broken. */
 async function loadModule(): Promise<UnrarModule> {
-  const factory = require('node-unrar-js/dist/js/unrar') as { readonly default: () => Promise<UnrarModule> } | (() => Promise<UnrarModule>);
-  return typeof factory === 'function' ? factory() : factory.default();
+  const factory = require('node-unrar-js/dist/js/unrar') as () => Promise<UnrarModule>;
+  const thread: NodeJS.EventEmitter = process;
+  const before = FATAL_EVENTS.map((event) => new Set<unknown>(thread.rawListeners(event)));
+  const module = await factory();
+  // Each module listens for fatal errors of the thread and throws them again; that would keep all of them in memory.
+  for (const [i, event] of FATAL_EVENTS.entries()) {
+    for (const listener of thread.rawListeners(event)) if (before[i]?.has(listener) !== true) thread.off(event, listener as () => void);
+  }
+  return module;
 }
 
 export const newUnrar = async (input: UnrarInput, password: string): Promise<Unrar> => new Unrar(await loadModule(), input, password);

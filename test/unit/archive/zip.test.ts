@@ -63,6 +63,18 @@ describe('zip', () => {
     assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC 2']);
   });
 
+  test('an AES entry that was tampered with is found out by its authentication code, small or large', async () => {
+    const encrypt = { kind: 'aes256', password: 'pw' } as const;
+    for (const data of [two, large]) {
+      const archive = zip([{ name: '1', data: one, encrypt }, { name: '2', data, encrypt }]);
+      // Into the pixels at the end, in front of code and directory.
+      archive[archive.indexOf(Buffer.from('504b0102', 'hex')) - 20]! ^= 1;
+      const { entries, stayed } = await drop({ 'a.zip': archive }, { passwords: ['pw'] });
+      assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC 2']);
+      assert.equal(stayed.length, 1);
+    }
+  });
+
   test('what is damaged, linked, or packed otherwise costs no other entry', async () => {
     const broken = zip([
       { name: '1', data: one }, { name: 'crc', data: two, forged: { crc: 1 } }, { name: 'short', data: two, method: 'deflate', forged: { size: two.length - 1 } },
