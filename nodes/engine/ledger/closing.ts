@@ -112,7 +112,7 @@ export class Closing {
     const { finishNode } = row;
     if (finishNode === undefined) return { closed: false, waitingFor: 'finish' };
     if (row.state !== 'open') return { closed: false, waitingFor: row.state };
-    if (job.interrupted || job.wantsSend) return { closed: false, waitingFor: 'replay' };
+    if (job.interrupted || job.wantsSend || !job.sentHere) return { closed: false, waitingFor: 'replay' };
     const outside = this.#outside(job);
     if (outside > 0) return { closed: false, waitingFor: `messages ${outside}` };
 

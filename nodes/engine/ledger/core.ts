@@ -1,6 +1,7 @@
 /** What the parts of a ledger share: its settings, its store, the jobs that are not closed, and its state. */
 import { join } from 'node:path';
 import { ExdicomError } from '../errors';
+import type { Stage } from '../errors';
 import type { JobId, JobToken, OwnPath } from '../model';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
@@ -26,8 +27,8 @@ export interface LiveJob {
   dueAt: number | undefined;
   /** Last sign of life. */
   activeAt: number;
-  /** A stage has begun work that may crash. */
-  attempting: boolean;
+  /** Stages that have begun work that may crash, and the messages of which one does it. */
+  readonly attempts: Map<Stage, Set<symbol>>;
   /** Closing steps are running. */
   closing: boolean;
 }
@@ -153,7 +154,7 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, dueAt: undefined, activeAt: clock(), attempting: false, closing: false,
+      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
     };
     this.jobs.set(row.id, job);
     this.changed();
@@ -206,4 +207,11 @@ export class LedgerCore {
     // A slow network share moves a megabyte a second.
     return runTask(name, input, { signal: AbortSignal.any([signal, this.signal]), timeLimit: TASK_TIME + Math.ceil(bytes / 1000) });
   }
+}
+
+/** Something new is on disk: failures in a row and crashes start from nothing, as the store has noted already. */
+export async function recordProgress(core: LedgerCore, job: LiveJob, stage: Stage): Promise<void> {
+  const crashes = job.row.crashes === 0 ? 0 : await core.store.progressed(job.row.id, stage);
+  const { failingSince: _since, ...row } = job.row;
+  core.update(job, row.state === 'parked' ? { ...job.row, crashes } : { ...row, failures: 0, crashes });
 }

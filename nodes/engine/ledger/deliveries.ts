@@ -1,11 +1,12 @@
 /** Which files go to a destination, by what the ledger knows of each: its number, its digest, whether it is de-identified. */
 import { ExdicomError } from '../errors';
 import type { DicomFile, JobId, OwnPath, Sha256 } from '../model';
+import { recordProgress } from './core';
 import type { LedgerCore } from './core';
 import { intact } from './known-files';
 import type { DeliveryResult, DestinationInfo, PlannedDelivery } from './ledger-types';
 import type { Quarantine } from './quarantine';
-import type { DeliveryRequest } from './store';
+import type { DeliveryRequest, FileRow } from './store';
 
 const GROUP = 250;
 
@@ -13,6 +14,8 @@ interface Known {
   readonly sha256: Sha256;
   readonly deidentified: boolean;
   readonly instance?: number;
+  /** What the ledger recorded of it; a flow may have changed what its message says. */
+  readonly facts?: FileRow['facts'];
 }
 
 export class DeliveryRecords {
@@ -33,12 +36,12 @@ export class DeliveryRecords {
       const group = wanted.slice(at, at + GROUP);
       const known = await this.#known(id, group);
       const requests = group.map((file, index): DeliveryRequest => {
-        const { sha256, deidentified, instance = file.instance } = known[index]!;
-        return { sopInstanceUID: file.sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
+        const { sha256, deidentified, facts, instance = file.instance } = known[index]!;
+        return { sopInstanceUID: (facts ?? file).sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
       });
       const rows = await store.planDeliveries(id, destination, requests);
       for (const [index, { instance, conflict: _conflict, ...delivery }] of rows.entries()) {
-        planned.push({ ...delivery, file: { ...group[index]!, instance }, sha256: known[index]!.sha256 });
+        planned.push({ ...delivery, file: { ...group[index]!, ...known[index]!.facts, instance }, sha256: known[index]!.sha256 });
       }
       const conflicts = rows.flatMap(({ instance, conflict }, index) => (conflict ? [{ instance, code: 'UID_CONFLICT', stage: 'deliver', path: group[index]!.path as OwnPath } as const] : []));
       await this.#quarantine.add(id, conflicts);
@@ -50,8 +53,8 @@ export class DeliveryRecords {
   async #known(id: JobId, files: readonly DicomFile[]): Promise<Known[]> {
     const rows = await this.#core.store.files(id, files.map(({ path }) => path));
     const sound = await intact(this.#core, id, rows);
-    const byPath = new Map<string, Known>(rows.flatMap(({ path, sha256, instance, profile }, index) => (
-      sound[index] === true ? [[path as string, { sha256, instance, deidentified: profile !== undefined }] as const] : []
+    const byPath = new Map<string, Known>(rows.flatMap(({ path, sha256, instance, profile, facts }, index) => (
+      sound[index] === true ? [[path as string, { sha256, instance, facts, deidentified: profile !== undefined }] as const] : []
     )));
     const strange = files.filter(({ path }) => !byPath.has(path));
     if (strange.length > 0) {
@@ -66,12 +69,10 @@ export class DeliveryRecords {
     return files.map(({ path }) => byPath.get(path)!);
   }
 
-  /** Resolves with true where anything became verified or sent. */
   async record(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void> {
     const job = this.#core.live(id);
     let progress = false;
     for (let at = 0; at < results.length; at += GROUP) progress = (await this.#core.store.recordDeliveries(id, destination.address, results.slice(at, at + GROUP))) || progress;
-    const { failingSince: _since, ...row } = job.row;
-    this.#core.update(job, progress ? { ...row, failures: 0 } : job.row);
+    if (progress) await recordProgress(this.#core, job, 'deliver');
   }
 }

@@ -1,6 +1,7 @@
 /** What `extract` found, numbered and judged; and found again when the job comes a second time. */
 import type { ErrorCode } from '../errors';
 import type { DicomFile, Extracted, JobId } from '../model';
+import { recordProgress } from './core';
 import type { LedgerCore } from './core';
 import { intact, lookAt } from './known-files';
 import type { Extraction, FoundEntry } from './ledger-types';
@@ -77,8 +78,7 @@ export class ExtractionRecords {
     }
     const summary: Extracted = { entries: entries.length, instances: files.length, patients: patients.size, studies: studies.size, skipped, bytes };
     await store.completeExtraction(id, settings, summary);
-    const job = this.#core.live(id);
-    this.#core.update(job, { ...job.row, failures: 0 });
+    await recordProgress(this.#core, this.#core.live(id), 'extract');
     await this.#quarantine.flush(id);
     if (useless.length > 0) await this.#core.task('ledger.remove', { files: useless, folders: [] });
     return { summary, files, groups };

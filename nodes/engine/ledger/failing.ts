@@ -1,5 +1,5 @@
 /** What becomes of a job whose stage failed. */
-import { ExdicomError } from '../errors';
+import { ExdicomError, toExdicomError } from '../errors';
 import type { Stage } from '../errors';
 import type { JobId, JobToken } from '../model';
 import type { LedgerCore, LiveJob } from './core';
@@ -36,13 +36,25 @@ export class Failing {
     const job = core.live(id);
     core.noticed(error);
     if (job.row.doomed || job.row.state === 'closing') return { kind: 'terminal' };
-    job.attempting = false;
+    try {
+      return await this.#decide(job, error, policy);
+    } catch (thrown) {
+      const failure = core.noticed(toExdicomError(thrown));
+      if (failure.code !== 'DISK_FULL') throw failure;
+      // It cannot even be written down; the job goes on when there is room again.
+      job.wantsSend = true;
+      return { kind: 'parked', until: Date.now() + policy.delay };
+    }
+  }
+
+  async #decide(job: LiveJob, error: ExdicomError, policy: RetryPolicy): Promise<Failure> {
+    const core = this.#core;
+    const { id } = job.row;
     if (error.code === 'WORKER_CRASHED') {
-      const crashes = await core.store.crashed(id, error.stage);
+      const stage = [...job.attempts.keys()].at(-1) ?? error.stage;
+      const crashes = await core.store.crashed(id, stage);
       core.update(job, { ...job.row, crashes });
-      if (crashes >= CONDEMNED_AT) return this.condemn(job, error.stage);
-    } else {
-      await core.store.settled(id);
+      if (crashes >= CONDEMNED_AT) return this.condemn(job, stage);
     }
     if (error.code === 'NEEDS_PASSWORD') {
       core.update(job, await core.store.needsPassword(id, factsOf(job, error)));
@@ -90,7 +102,9 @@ export class Failing {
 
   async attempting(id: JobId, stage: Stage): Promise<void> {
     const job = this.#core.live(id);
-    job.attempting = true;
+    const visits = job.attempts.get(stage) ?? new Set();
+    for (const visit of job.visits.keys()) visits.add(visit);
+    job.attempts.set(stage, visits);
     await this.#core.store.attempting(id, stage);
   }
 

@@ -163,7 +163,8 @@ export class IntakeDesk {
   async receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }> {
     const core = this.#core;
     const room = await this.room();
-    if (room !== 'free') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { detail: room });
+    // What is on its way in runs nowhere yet: it waits for a slot when it is complete.
+    if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { detail: room });
     const job = core.add(await core.store.createJob({ ...newJob(intake, 'received'), study: intake.study }));
     const folder = this.#receivingFolder(job.row);
     try {
@@ -198,7 +199,14 @@ export class IntakeDesk {
       await this.#discard(id);
       throw new ExdicomError('NOTHING_TO_DO', { job: job.row.name, stage: 'receive' });
     }
-    return this.#complete(job, items);
+    if (this.#replay.holdsIntake || this.#replay.running() >= this.#core.settings.slots) return { kind: 'refused', reason: 'slots' };
+    // Counted until the job itself is: several studies may be complete at the same moment.
+    this.#replay.reserved += 1;
+    try {
+      return await this.#complete(job, items);
+    } finally {
+      this.#replay.reserved -= 1;
+    }
   }
 
   receiving(sourceKey: SourceKey): Array<{ token: JobToken; folder: OwnPath; study: string; updatedAt: number }> {

@@ -7,6 +7,7 @@ import type { Stage } from '../errors';
 import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
 import { Closing } from './closing';
 import { LedgerCore, jobOf } from './core';
+import type { LiveJob } from './core';
 import { DeliveryRecords } from './deliveries';
 import { takeTurn } from './directory-turn';
 import type { DirectoryTurn } from './directory-turn';
@@ -55,7 +56,7 @@ class SqliteLedger implements Ledger {
     this.#replay = new Replay(core);
     this.#quarantine = new Quarantine(core);
     this.#closing = new Closing(core, this.#replay, configuration);
-    this.#presence = new Presence(core, (node) => this.#closing.isFinisher(node), (job) => { this.#left(job); });
+    this.#presence = new Presence(core, (node) => this.#closing.isFinisher(node), (job, settled) => { this.#left(job, settled); });
     this.#failing = new Failing(core, this.#replay, this.#quarantine, (job) => { void this.#closing.look(job); });
     this.#desk = new IntakeDesk(core, this.#replay, configuration, (job) => { this.#closing.run(job); });
     this.#extraction = new ExtractionRecords(core, this.#quarantine);
@@ -187,16 +188,10 @@ class SqliteLedger implements Ledger {
     return this.#presence.enter(token, node);
   }
 
-  #left(id: JobId): void {
-    const job = this.#core.jobs.get(id);
-    if (job === undefined || !this.#core.ready) return;
-    if (job.visits.size === 0) {
-      if (job.attempting) {
-        job.attempting = false;
-        this.#core.store.settled(id).catch(() => undefined);
-      }
-      this.#replay.pump();
-    }
+  #left(job: LiveJob, settled: readonly Stage[]): void {
+    if (!this.#core.ready) return;
+    for (const stage of settled) this.#core.store.settled(job.row.id, stage).catch(() => undefined);
+    if (job.visits.size === 0) this.#replay.pump();
     if (job.row.doomed || job.row.finishNode !== undefined) void this.#closing.look(job);
   }
 

@@ -1,5 +1,6 @@
 /** What `transcode` and `anonymize` made of each file, so that it is made once. */
 import type { DicomFile, JobId } from '../model';
+import { recordProgress } from './core';
 import type { LedgerCore } from './core';
 import { intact, lookAt } from './known-files';
 import type { Preparation, Prepared, PreparedFile } from './ledger-types';
@@ -45,8 +46,7 @@ export class PreparationRecords {
         return mtimeMs === undefined ? file : { ...file, mtimeMs };
       }));
     }
-    const job = this.#core.live(id);
-    this.#core.update(job, { ...job.row, failures: 0 });
+    if (files.length > 0) await recordProgress(this.#core, this.#core.live(id), stage);
     await this.#quarantine.add(id, quarantined.map((one) => ({ ...one, stage })));
   }
 }

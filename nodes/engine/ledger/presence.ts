@@ -1,17 +1,18 @@
 /** Which messages of which job are inside our nodes now. In memory and synchronous: it must never be late. */
 import { ExdicomError } from '../errors';
+import type { Stage } from '../errors';
 import type { JobToken } from '../model';
 import { clock } from './core';
-import type { LedgerCore } from './core';
+import type { LedgerCore, LiveJob } from './core';
 import type { Visit } from './ledger-types';
 
 export class Presence {
   readonly #core: LedgerCore;
-  readonly #left: (id: JobToken['id']) => void;
+  readonly #left: (job: LiveJob, settled: readonly Stage[]) => void;
   readonly #isFinisher: (node: string) => boolean;
 
-  /** @param left is called when a message has left; the job may be quiet now. */
-  constructor(core: LedgerCore, isFinisher: (node: string) => boolean, left: (id: JobToken['id']) => void) {
+  /** @param left is called when a message has left, with the stages whose work has ended with it; the job may be quiet now. */
+  constructor(core: LedgerCore, isFinisher: (node: string) => boolean, left: (job: LiveJob, settled: readonly Stage[]) => void) {
     this.#core = core;
     this.#isFinisher = isFinisher;
     this.#left = left;
@@ -36,8 +37,20 @@ export class Presence {
       if (!job.visits.delete(visit)) return;
       job.activeAt = clock();
       if (interrupted) job.interrupted = true;
-      this.#left(id);
+      this.#left(job, endedWith(job, visit));
     };
     return { job: id, leave: () => { end(false); }, interrupt: () => { end(true); } };
   }
+}
+
+/** Attempts are begun by one of the messages inside; when all that were inside then have left, they are over. */
+function endedWith(job: LiveJob, visit: symbol): Stage[] {
+  const ended: Stage[] = [];
+  for (const [stage, visits] of job.attempts) {
+    visits.delete(visit);
+    if (visits.size > 0) continue;
+    job.attempts.delete(stage);
+    ended.push(stage);
+  }
+  return ended;
 }

@@ -8,7 +8,7 @@ import type { LedgerCore, LiveJob } from './core';
 import type { JobSource } from './ledger-types';
 
 /** Milliseconds in which a source that was attached after the flows had started is taken to be wired. */
-const SETTLING = 5000;
+const SETTLING = 1000;
 /** Milliseconds that a suspect keeps others waiting at most. */
 const ALONE = 300_000;
 /** Milliseconds without a sign of life after which a suspect is past. */

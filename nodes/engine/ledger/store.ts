@@ -205,12 +205,12 @@ export interface JobStore {
   needsPassword(id: JobId, error: ErrorFacts): Promise<JobRow>;
   doomed(id: JobId, error: ErrorFacts): Promise<JobRow>;
   attempting(id: JobId, stage: Stage): Promise<void>;
-  /** Forgets crashes if anything durable came of the work. */
+  /** A piece of the work is done. Forgets crashes if it is more than was ever done; resolves with the crashes that still count. */
   progressed(id: JobId, stage: Stage): Promise<number>;
   /** Counts a crash of a worker thread; resolves with the number so far. */
   crashed(id: JobId, stage: Stage): Promise<number>;
-  /** No work of the job is under way. */
-  settled(id: JobId): Promise<void>;
+  /** The stage has ended, so a crash from here on is not of its doing. */
+  settled(id: JobId, stage: Stage): Promise<void>;
 
   beginExtraction(id: JobId): Promise<void>;
   addEntries(id: JobId, entries: readonly FoundEntry[], mtimes: readonly (number | undefined)[]): Promise<readonly JudgedEntry[]>;

@@ -41,14 +41,17 @@ export class Upkeep {
   start(tick: () => void): void {
     const every = (milliseconds: number, what: () => void): void => { this.#timers.push(setInterval(what, milliseconds).unref()); };
     every(Math.max(50, this.#core.settings.quiet / 2), tick);
-    every(SPACE_LOOK, quietly(() => this.lookForSpace()));
+    every(SPACE_LOOK, quietly(async () => {
+      if (await this.hasSpaceAgain()) tick();
+    }));
     every(HOUR, quietly(() => this.purge()));
     quietly(() => this.purge())();
   }
 
-  async lookForSpace(): Promise<void> {
-    if (!this.#core.diskFull || (await this.#desk.freeBytes()) <= 0) return;
+  async hasSpaceAgain(): Promise<boolean> {
+    if (!this.#core.diskFull || (await this.#desk.freeBytes()) <= 0) return false;
     this.#core.diskFull = false;
+    return true;
   }
 
   async purge(): Promise<void> {

@@ -156,15 +156,19 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
     attempting(id: JobId, stage: Stage) {
       const n = table.n(id);
       database.run(
-        'INSERT INTO crash (job, stage, open, crashes, done) VALUES (?1, ?2, 1, 0, ?3) ON CONFLICT (job, stage) DO UPDATE SET open = 1', n, stage, table.durable(n),
+        `INSERT INTO crash (job, stage, open, crashes, done) VALUES (?1, ?2, 1, 0, ?3)
+         ON CONFLICT (job, stage) DO UPDATE SET pieces = CASE WHEN open THEN pieces ELSE 0 END, open = 1`, n, stage, table.durable(n),
       );
     },
 
     progressed(id: JobId, stage: Stage): number {
       const n = table.n(id);
-      const done = table.durable(n);
-      // Work that would be done again after a crash is no progress: an archive that kills its process at entry 5,000 is to be found out.
-      database.run('UPDATE crash SET crashes = 0, done = ?3 WHERE job = ?1 AND stage = ?2 AND done < ?3', n, stage, done);
+      // To do again what was done before the crash is no progress, or an archive that kills its process at entry 5,000 would
+      // never be found out: either more is on disk than ever, or this attempt has come further than any before it.
+      database.run('UPDATE crash SET pieces = pieces + 1 WHERE job = ? AND stage = ?', n, stage);
+      database.run(
+        'UPDATE crash SET crashes = 0, done = ?3, best = max(best, pieces) WHERE job = ?1 AND (done < ?3 OR stage = ?2 AND pieces > best)', n, stage, table.durable(n),
+      );
       return crashes(n);
     },
 
@@ -178,8 +182,8 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       return crashes(n);
     },
 
-    settled(id: JobId) {
-      database.run('UPDATE crash SET open = 0 WHERE job = ?', table.n(id));
+    settled(id: JobId, stage: Stage) {
+      database.run('UPDATE crash SET open = 0 WHERE job = ? AND stage = ?', table.n(id), stage);
     },
   };
 }

@@ -44,7 +44,8 @@ CREATE TABLE delivery (
 ) WITHOUT ROWID;
 CREATE INDEX delivery_mark ON delivery (destination, mark);
 CREATE TABLE step (job INTEGER, step TEXT, position INTEGER NOT NULL, at INTEGER NOT NULL, code TEXT, PRIMARY KEY (job, step)) WITHOUT ROWID;
-CREATE TABLE crash (job INTEGER, stage TEXT, open INTEGER NOT NULL, crashes INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (job, stage)) WITHOUT ROWID;
+CREATE TABLE crash (job INTEGER, stage TEXT, open INTEGER NOT NULL, crashes INTEGER NOT NULL, done INTEGER NOT NULL,
+  pieces INTEGER NOT NULL DEFAULT 0, best INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job, stage)) WITHOUT ROWID;
 CREATE TABLE remembered_key (name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE quarantine (
   job TEXT, instance INTEGER, folder TEXT NOT NULL, code TEXT NOT NULL, stage TEXT NOT NULL, detail TEXT, path TEXT,
