@@ -6,10 +6,9 @@ import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import { planContexts } from './contexts';
 import type { ContextGroup } from './contexts';
-import { convertToImplicit } from './implicit-file';
-import { openDataSet } from './part10-file';
-import type { DataSetFile, KnownFile } from './part10-file';
+import type { KnownFile } from './part10-file';
 import type { PacsSettings } from './peer';
+import { openSendable } from './sendable-file';
 import { LocalReadError, StoreSession } from './store-session';
 import type { Outgoing } from './store-session';
 import { judgeStoreStatus } from './store-status';
@@ -38,8 +37,8 @@ export interface StoreContext {
   /** Called once for each instance, in the order in which they are decided. */
   onResult(result: StoreResult): void;
   progress(done: number, total: number): void;
-  /** A folder of ours for what must be rewritten before it is sent; asked for only then. Without it, such instances end as NO_CONTEXT. */
-  scratch?(): Promise<string>;
+  /** A folder of ours for what must be rewritten before it is sent; asked for only then. Without it, such instances stay unsent. */
+  readonly scratch?: () => Promise<string>;
 }
 
 export interface StoreSummary {
@@ -65,9 +64,15 @@ const BUSY_LIMIT = 5;
 export async function store(items: readonly StoreItem[], peer: PacsSettings, context: StoreContext): Promise<StoreSummary> {
   context.signal.throwIfAborted();
   const run = new StoreRun(items.length, peer, context);
-  for (const group of planContexts(items)) await run.send(group);
+  for (const item of items) if (!hasUids(item)) run.refuse(item);
+  for (const group of planContexts(items.filter(hasUids))) await run.send(group);
   context.signal.throwIfAborted();
   return run.summary();
+}
+
+/** A UID has 1 to 64 characters (PS3.5, 9.1). Peers abort over a longer one, and with it over all that wait behind it. */
+function hasUids({ sopClassUID, sopInstanceUID, transferSyntaxUID }: StoreItem): boolean {
+  return [sopClassUID, sopInstanceUID, transferSyntaxUID].every((uid) => /^[\x21-\x7e]{1,64}$/.test(uid));
 }
 
 interface Ready {
@@ -89,6 +94,11 @@ class StoreRun {
   #bytes = 0;
 
   constructor(private readonly total: number, private readonly peer: PacsSettings, private readonly context: StoreContext) {}
+
+  /** Nothing can be asked for it. */
+  refuse(item: StoreItem): void {
+    this.#leave(item, 'DICOM_INCOMPLETE', true);
+  }
 
   /** Sends a group over as many associations as the peer takes, up to the setting. */
   async send(group: ContextGroup<StoreItem>): Promise<void> {
@@ -189,8 +199,7 @@ class StoreRun {
         continue;
       }
       try {
-        const file = chosen.encoding === 'as-is' ? openDataSet(item) : await this.#converted(item);
-        return { item, outgoing: session.prepare(item, chosen.id, file) };
+        return { item, outgoing: session.prepare(item, chosen.id, await openSendable(item, chosen.encoding, this.context)) };
       } catch (thrown) {
         if (this.context.signal.aborted) return undefined;
         this.#leave(item, toExdicomError(thrown).code, true);
@@ -202,11 +211,6 @@ class StoreRun {
     const following = await this.#next(session);
     if (following !== undefined) session.announce(following.outgoing);
     return following;
-  }
-
-  async #converted(item: StoreItem): Promise<DataSetFile> {
-    if (this.context.scratch === undefined) throw new ExdicomError('NO_CONTEXT', { detail: 'only Implicit VR Little Endian was accepted' });
-    return convertToImplicit(item, await this.context.scratch(), this.context.signal);
   }
 
   #giveBack(ready: Ready | undefined): void {

@@ -2,15 +2,15 @@
 import { identifyFile } from '../dicom/identify';
 import type { Identification } from '../dicom/identity';
 import type { Task } from '../workers/tasks';
-import { writeImplicit } from './to-implicit';
-import type { Conversion } from './to-implicit';
+import { reencode } from './reencode';
+import type { Reencoding } from './reencode';
 
 const identify = ({ path }: { readonly path: string }): Identification => identifyFile(path);
-const toImplicit: Task<Conversion, { readonly length: number }> = writeImplicit;
+const rewriteHeaders: Task<Reencoding, { readonly length: number }> = reencode;
 
 export const dimseTasks = {
   /** What was received, by its content. */
   'dimse.identify': identify,
-  /** For a peer that takes only Implicit VR Little Endian. */
-  'dimse.toImplicit': toImplicit,
+  /** For a peer that takes it in no other way. */
+  'dimse.reencode': rewriteHeaders,
 } satisfies Record<string, Task<never, unknown>>;

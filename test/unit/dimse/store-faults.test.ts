@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { StoreItem } from '../../../nodes/engine/dimse/store';
 import { startFaultProxy } from '../../support/fault-proxy';
 import { GARBAGE, startFaultScp } from '../../support/fault-scp';
 import type { FaultScp, MessageAnswer } from '../../support/fault-scp';
@@ -213,6 +214,17 @@ describe('our own files', () => {
     assert.equal(codes[2], 'STORAGE_FAILED');
     assert.equal(codes[3], 'STORAGE_FAILED');
     assert.equal(codes[5], 'STORAGE_FAILED');
+  });
+
+  it('a UID that no peer could take costs only its instance, and nothing of it is proposed', async () => {
+    using study = makeStudy(alike(5));
+    await using scp = await startFaultScp();
+    const long = `1.${'2'.repeat(70)}`;
+    const [first, second, third, fourth, fifth] = [0, 1, 2, 3, 4].map((index) => study.files[index]!) as [StoreItem, StoreItem, StoreItem, StoreItem, StoreItem];
+    const { sent, codes } = await send(study, pacs(scp.port), {}, [first, { ...second, sopInstanceUID: long }, { ...third, sopClassUID: long }, { ...fourth, sopInstanceUID: '' }, fifth]);
+    assert.deepEqual(sent, [1, 5]);
+    assert.deepEqual(codes, { 2: 'DICOM_INCOMPLETE', 3: 'DICOM_INCOMPLETE', 4: 'DICOM_INCOMPLETE' });
+    assert.equal(scp.associations[0]?.contexts.length, 2);
   });
 
   it('a file that gets shorter while it is sent costs its association, and only itself', async () => {

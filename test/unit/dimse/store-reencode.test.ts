@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { writeImplicit } from '../../../nodes/engine/dimse/to-implicit';
+import { reencode } from '../../../nodes/engine/dimse/reencode';
+import type { Reencoding } from '../../../nodes/engine/dimse/reencode';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { startFaultScp } from '../../support/fault-scp';
 import { EXPLICIT, IMPLICIT, JPEG, alike, element, makeStudy, pacs, send } from '../../support/store-study';
@@ -25,20 +26,20 @@ const long = (tag: number, vr: string, length: number): Buffer => {
 const UNDEFINED = 0xffff_ffff;
 const [ITEM, ITEM_END, SEQUENCE_END] = [header(0xfffee000, UNDEFINED), header(0xfffee00d, 0), header(0xfffee0dd, 0)];
 
-/** Converts a data set through files, as it is done for a peer. */
-function convert(dataSet: Buffer): Buffer {
+/** Rewrites a data set through files, as it is done for a peer. */
+function convert(dataSet: Buffer, from: Reencoding['from'] = 'explicit', to: Reencoding['to'] = 'implicit'): Buffer {
   using study = makeStudy([{ dataSet }]);
   const file = study.files[0]!;
   const target = join(study.scratch(), 'converted');
-  const { length } = writeImplicit({ path: file.path, bytes: file.bytes, target }, { progress: () => { /* nobody looks */ } });
+  const { length } = reencode({ path: file.path, bytes: file.bytes, target, from, to }, { progress: () => { /* nobody looks */ } });
   const converted = readFileSync(target);
   assert.equal(length, converted.length);
   return converted;
 }
 
-describe('Explicit to Implicit VR Little Endian', () => {
-  after(closePool);
+after(closePool);
 
+describe('Explicit to Implicit VR Little Endian', () => {
   it('rewrites every header and copies every value', () => {
     const pixels = Buffer.from(Array.from({ length: 600_000 }, (_, i) => i * 7 & 0xff));
     assert.deepEqual(
@@ -109,5 +110,59 @@ describe('Explicit to Implicit VR Little Endian', () => {
     assert.deepEqual(readdirSync(study.scratch()), []);
     assert.ok(existsSync(study.files[0]!.path));
     assert.equal(study.files[0]!.transferSyntaxUID, EXPLICIT);
+  });
+});
+
+describe('a data set of an odd length', () => {
+  /** An element with the length of its value as it is. */
+  const odd = (tag: number, vr: string, value: string): Buffer => {
+    const even = element(tag, vr, value);
+    const cut = even.subarray(0, even.length - 1);
+    if (['OB', 'OW', 'UN', 'UT'].includes(vr)) cut.writeUInt32LE(value.length, 8);
+    else cut.writeUInt16LE(value.length, 6);
+    return cut;
+  };
+
+  it('gets every value padded, at every depth, in Explicit VR', () => {
+    const nested = odd(0x00080100, 'SH', 'ABC');
+    assert.deepEqual(
+      convert(Buffer.concat([
+        odd(0x00080018, 'UI', '1.2'), long(0x00081110, 'SQ', 8 + nested.length), header(0xfffee000, nested.length), nested, element(0x00100010, 'PN', 'EVEN'), odd(0x7fe00010, 'OW', 'PIXEL'),
+      ]), 'explicit', 'explicit'),
+      Buffer.concat([
+        element(0x00080018, 'UI', '1.2\0'), long(0x00081110, 'SQ', UNDEFINED), ITEM, element(0x00080100, 'SH', 'ABC '), ITEM_END, SEQUENCE_END, element(0x00100010, 'PN', 'EVEN'), element(0x7fe00010, 'OW', 'PIXEL\0'),
+      ]),
+    );
+  });
+
+  it('gets them padded by what the dictionary knows, in Implicit VR', () => {
+    assert.deepEqual(
+      convert(Buffer.concat([implicit(0x00080018, '1.2'), implicit(0x00081110, Buffer.concat([header(0xfffee000, 11), implicit(0x00080104, 'ABC')])), implicit(0x00100010, 'ODD'), implicit(0x00091001, '\x01\x02\x03')]), 'implicit', 'implicit'),
+      Buffer.concat([implicit(0x00080018, '1.2\0'), header(0x00081110, UNDEFINED), ITEM, implicit(0x00080104, 'ABC '), ITEM_END, SEQUENCE_END, implicit(0x00100010, 'ODD '), implicit(0x00091001, '\x01\x02\x03\0')]),
+    );
+  });
+
+  it('encapsulated: the last fragment may be padded, no other', () => {
+    const start = Buffer.concat([long(0x7fe00010, 'OB', UNDEFINED), header(0xfffee000, 0)]);
+    const fragment = (content: string): Buffer => Buffer.concat([header(0xfffee000, content.length), Buffer.from(content)]);
+    assert.deepEqual(convert(Buffer.concat([start, fragment('AB'), fragment('CDE'), SEQUENCE_END]), 'explicit', 'explicit'), Buffer.concat([start, fragment('AB'), fragment('CDE\0'), SEQUENCE_END]));
+    assert.throws(() => convert(Buffer.concat([start, fragment('CDE'), fragment('AB'), SEQUENCE_END]), 'explicit', 'explicit'), { code: 'DICOM_UNREADABLE' });
+  });
+
+  it('deflated: a NUL at its end', () => {
+    assert.deepEqual(convert(Buffer.from('abc'), 'bytes', 'bytes'), Buffer.from('abc\0'));
+  });
+
+  it('is sent so, and one that cannot be mended costs only itself', async () => {
+    using study = makeStudy([
+      { dataSet: Buffer.concat([element(0x00100010, 'PN', 'EVEN'), odd(0x7fe00010, 'OB', 'PIXEL')]) }, {},
+      { dataSet: element(0x7fe00010, 'OW', Buffer.alloc(100)).subarray(0, 99) }, { transferSyntaxUID: '1.2.840.10008.1.2.2', dataSet: Buffer.alloc(33) }, {},
+    ]);
+    await using scp = await startFaultScp();
+    const { sent, codes } = await send(study, pacs(scp.port));
+    assert.deepEqual(sent, [1, 2, 5]);
+    assert.deepEqual(codes, { 3: 'DICOM_UNREADABLE', 4: 'DICOM_UNREADABLE' });
+    assert.deepEqual(scp.messages[0]?.dataSet, Buffer.concat([element(0x00100010, 'PN', 'EVEN'), element(0x7fe00010, 'OB', 'PIXEL\0')]));
+    assert.deepEqual(readdirSync(study.scratch()), []);
   });
 });
