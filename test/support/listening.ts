@@ -98,6 +98,10 @@ export function memoryReceivingLedger(root: string): MemoryReceivingLedger {
     },
     completeReceived: async (id) => {
       const job = jobOf(id);
+      if (job.files.length === 0) {
+        job.state = 'cancelled';
+        throw new ExdicomError('NOTHING_TO_DO');
+      }
       if (ledger.refusals > 0) {
         ledger.refusals -= 1;
         return { kind: 'refused', reason: 'slots' };

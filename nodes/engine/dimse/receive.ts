@@ -276,6 +276,8 @@ export class Receiver implements AsyncDisposable {
         if (taken.kind !== 'refused') return;
       } catch (thrown) {
         const error = toExdicomError(thrown, { stage: 'receive', job: token.name });
+        // None of its instances could be recorded, and each sender was told so.
+        if (error.code === 'NOTHING_TO_DO') return;
         this.#options.onError?.(error);
         if (!error.retryable) return;
       }

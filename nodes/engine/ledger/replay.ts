@@ -104,9 +104,10 @@ export class Replay {
 
   /** Whether a job works now. Forgotten, orphaned and waiting ones hold no slot. */
   #runs(job: LiveJob): boolean {
-    const { state } = job.row;
+    const { state, kind } = job.row;
     if (state === 'closing') return job.closing;
-    if (state === 'receiving') return true;
+    // A study that comes in over time may take an hour; it takes its slot when it is complete.
+    if (state === 'receiving') return kind !== 'received';
     if (state !== 'open') return false;
     return job.visits.size > 0 || (job.sentHere && this.#core.idle(job) <= this.#core.settings.quiet);
   }

@@ -9,7 +9,7 @@ import type { ReceiverOptions } from '../../../nodes/engine/dimse/receive';
 import type { ExdicomError } from '../../../nodes/engine/errors';
 import type { SourceKey } from '../../../nodes/engine/model';
 import { closePool } from '../../../nodes/engine/workers/pool';
-import { CT, EXPLICIT, RawClient, dataSet, dataSetOf, memoryReceivingLedger, namesIn, part10, temporaryFolder, until } from '../../support/listening';
+import { CT, EXPLICIT, RawClient, dataSet, dataSetOf, memoryReceivingLedger, namesIn, temporaryFolder, until } from '../../support/listening';
 import type { MemoryReceivingLedger } from '../../support/listening';
 
 after(closePool);
@@ -153,6 +153,14 @@ void test('where the ledger cannot record an instance its sender is told A700 an
   assert.equal(namesIn(site.ledger.all[0]!.folder).length, 1);
 });
 
+void test('a study of which no instance could be recorded is no job and no error', async () => {
+  await using site = await receiving();
+  site.ledger.failNext = 'DISK_FULL';
+  assert.deepEqual(await sendAll(site.port, [{ sop: '1.2.3.1' }]), [0xa700]);
+  await until(() => site.ledger.all[0]!.state === 'cancelled');
+  assert.deepEqual([site.sent, site.errors], [[], []]);
+});
+
 void test('what arrives for a study that somebody cancelled meanwhile is a new job', async () => {
   await using site = await receiving();
   using client = new RawClient(site.port);
@@ -170,7 +178,6 @@ void test('after a restart a study that was on its way in is completed when it i
     void ledger.receive({ sourceKey: 'dicom:EXDICOM@127.0.0.1:104' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
   };
   await using site = await receiving({ quiet: 400 }, study);
-  writeFileSync(join(site.ledger.all[0]!.folder, 'before.dcm'), part10({ sopInstanceUID: '1.2.3.1' }));
   assert.deepEqual(await sendAll(site.port, [{ sop: '1.2.3.2' }]), [0]);
   await until(() => site.sent.length === 1);
   assert.equal(site.ledger.all.length, 1);
