@@ -1,8 +1,8 @@
 /** What nodes are called on the workspace while they have no name. */
 
 /** A setting as a reader wants to see it: of `${NAME:-default}` the default, of `${NAME}` its name. */
-export function shown(value: string | undefined): string {
-  return `${value ?? ''}`.trim().replace(/\$\{([^}:]+)(?::-([^}]*))?\}/g, (_match, name: string, fallback?: string) => fallback ?? `$${name}`);
+export function shown(value: string | number | undefined): string {
+  return String(value ?? '').trim().replace(/\$\{([^}:]+)(?::-([^}]*))?\}/g, (_match, name: string, fallback?: string) => fallback ?? `$${name}`);
 }
 
 /** The name, or the short name with what tells this node from its like. */

@@ -39,7 +39,7 @@ export async function startNodeRed(packageName = 'node-red'): Promise<NodeRed> {
   const [port, listenPort] = [await freePort(), await freePort()];
   writeFileSync(join(folder, 'settings.js'), `module.exports = ${JSON.stringify({
     userDir: folder, flowFile: 'flows.json', uiHost: '127.0.0.1', uiPort: port, nodesDir: [PACK], credentialSecret: 'test',
-    editorTheme: { tours: false }, telemetry: { enabled: false, updateNotification: false },
+    editorTheme: { tours: false }, externalModules: { palette: { allowInstall: false } }, telemetry: { enabled: false, updateNotification: false },
   })};\n`);
   const environment = {
     EXDICOM_DATA: data, EXDICOM_LISTEN_PORT: String(listenPort), EXDICOM_PACS_PORT: String(listenPort), EXDICOM_DEID_KEY: 'a key for tests, longer than 32 characters',
@@ -84,11 +84,14 @@ export interface Editor {
 }
 
 /** The editor in a new browser profile, loaded, with an empty tab before it. */
-export async function openEditor(browser: Browser, nodeRed: NodeRed, options: BrowserContextOptions = {}): Promise<Editor> {
-  const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, locale: 'en-US', ...options });
+export async function openEditor(browser: Browser, nodeRed: NodeRed, options: BrowserContextOptions & { theme?: 'light' | 'dark' } = {}): Promise<Editor> {
+  const { theme = 'light', ...others } = options;
+  const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, locale: 'en-US', ...others });
+  await context.addInitScript(`localStorage.setItem('view-dark-theme', '${theme}')`); // the editor's own choice of theme
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+  page.on('requestfailed', (request) => { complaints.push(`${request.url()}: ${request.failure()?.errorText ?? ''}`); });
   page.on('pageerror', (error) => { complaints.push(String(error)); });
   await page.goto(nodeRed.url);
   await page.waitForSelector('.red-ui-palette-node[data-palette-type="exdicom-finish"]', { state: 'attached', timeout: START_LIMIT });
