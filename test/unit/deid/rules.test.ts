@@ -180,10 +180,11 @@ test('a report keeps its tree, codes and measurements and loses words, names, da
     item('TEXT', '121071', el(0x0040a160, 'UT', 'Jane has')), item('PNAME', '121008', el(0x0040a123, 'PN', 'Doe^J')), item('NUM', '121206', measured), item('NUM', '121033', measured),
     item('CODE', '121058', coded), item('CODE', '121032', coded), item('DATE', '121031', el(0x0040a121, 'DA', '19800101')), item('DATE', '111018', el(0x0040a121, 'DA', '20240301')),
     item('CONTAINER', '121033', sq(0x0040a730, item('NUM', '121206', measured))), item('UIDREF', '121126', el(0x0040a124, 'UI', '1.2.3')),
+    item('NUM', '121033', measured), [el(0x0040a010, 'CS', 'CONTAINS'), el(0x0040a040, 'CS', 'NUM'), measured],
   )));
   const items = find(result, 0x0040a730)?.value;
-  assert.ok(Array.isArray(items) && items.length === 10);
-  const [words = [], person = [], length = [], age = [], finding = [], sex = [], birth = [], date = [], container = [], reference = []] = items;
+  assert.ok(Array.isArray(items) && items.length === 12);
+  const [words = [], person = [], length = [], age = [], finding = [], sex = [], birth = [], date = [], container = [], reference = [], , nameless = []] = items;
   assert.equal(text(words, 0x0040a160), 'ANONYMIZED');
   assert.equal(text(person, 0x0040a123), 'ANONYMIZED');
   assert.equal(text(length, 0x0040a300, 0x0040a30a), '93');
@@ -194,6 +195,7 @@ test('a report keeps its tree, codes and measurements and loses words, names, da
   assert.notEqual(text(date, 0x0040a121), '20240301');
   assert.notEqual(text(date, 0x0040a121), '19000101');
   assert.equal(text(container, 0x0040a730, 0x0040a300, 0x0040a30a), '93');
+  assert.equal(text(nameless, 0x0040a300, 0x0040a30a), '93');
   assert.equal(text(reference, 0x0040a124), mapUid(KEY, '', '1.2.3'));
 });
 
