@@ -123,6 +123,11 @@ export class StoreSession {
     }
   }
 
+  /** The peer aborts over an instance without a nudge as well: it was not the nudge. */
+  acquitNudge(): void {
+    unnudgeable.delete(this.#peer.address);
+  }
+
   /** Ends in order; never throws. */
   async release(): Promise<void> {
     this.#ended ??= this.#association.release();

@@ -1,6 +1,8 @@
 /**
  * C-STORE SCU: sends instances to a peer and keeps an account of each (PS3.4, B). An instance counts as sent only by its
  * own response with a success or warning status; whatever else happens leaves it unsent, with the code of what happened.
+ * An A-ABORT is mostly about the one instance under way, so the others go over a new association; any other break ends the
+ * sending, and what has no answer is left to the next attempt.
  */
 import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
@@ -54,8 +56,8 @@ export interface StoreSummary {
   readonly failure?: ExdicomError;
 }
 
-/** So many "out of resources" in a row, and the rest is not offered. */
-const BUSY_LIMIT = 5;
+/** So many "out of resources", or so many aborts, in a row, and the rest is not offered. */
+const HOPELESS = 5;
 
 /**
  * Sends instances.
@@ -75,6 +77,8 @@ function hasUids({ sopClassUID, sopInstanceUID, transferSyntaxUID }: StoreItem):
   return [sopClassUID, sopInstanceUID, transferSyntaxUID].every((uid) => /^[\x21-\x7e]{1,64}$/.test(uid));
 }
 
+const isAbort = (thrown: unknown): thrown is ExdicomError => thrown instanceof ExdicomError && thrown.code === 'PEER_ABORTED';
+
 interface Ready {
   readonly item: StoreItem;
   readonly outgoing: Outgoing;
@@ -88,6 +92,9 @@ class StoreRun {
   #accepted = 0;
   #failure: ExdicomError | undefined;
   #busyInARow = 0;
+  #abortsInARow = 0;
+  /** Instances over which the peer aborted an association, and how many others were sent by then. */
+  #setAside: Array<{ readonly item: StoreItem; readonly sentBefore: number }> = [];
   #sent = 0;
   #warned = 0;
   #unsent = 0;
@@ -110,8 +117,44 @@ class StoreRun {
       const others = Math.min(this.peer.associations, this.#queue.length) - 1;
       await Promise.all([this.#work(group, first), ...Array.from({ length: others }, () => this.#help(group))]);
     }
+    await this.#sendAlone(group);
     if (this.context.signal.aborted) return;
+    for (const { item } of this.#setAside.splice(0)) this.#leave(item, this.#failure?.code ?? 'PEER_ABORTED', true);
     for (const item of this.#queue.splice(0).toReversed()) this.#leave(item, this.#failure?.code ?? 'INTERNAL', false);
+  }
+
+  /**
+   * What the peer aborted over, each over an association of its own. One that aborts again, while others were taken in
+   * between, is refused: the rest of a study must not wait for it for ever.
+   */
+  async #sendAlone(group: ContextGroup<StoreItem>): Promise<void> {
+    while (this.#setAside.length > 0 && this.#failure === undefined && !this.context.signal.aborted) {
+      const session = await this.#open(group);
+      const suspect = session === undefined ? undefined : this.#setAside.shift();
+      if (session === undefined || suspect === undefined) return;
+      this.#queue.push(suspect.item);
+      const ready = await this.#next(session);
+      if (ready === undefined) {
+        await session.release();
+        continue;
+      }
+      using outgoing = ready.outgoing;
+      try {
+        this.#answered(suspect.item, await session.send(outgoing));
+        await session.release();
+      } catch (thrown) {
+        await session.abort();
+        if (!isAbort(thrown) || this.context.signal.aborted) {
+          this.#interrupted(suspect.item, thrown);
+        } else if (this.#sent > suspect.sentBefore) {
+          session.acquitNudge();
+          this.#leave(suspect.item, 'STORE_REFUSED', true);
+        } else {
+          this.#failed(thrown);
+          this.#leave(suspect.item, 'PEER_ABORTED', true);
+        }
+      }
+    }
   }
 
   summary(): StoreSummary {
@@ -184,13 +227,13 @@ class StoreRun {
   }
 
   #ends(busy: boolean): boolean {
-    return this.context.signal.aborted || this.#busyInARow >= BUSY_LIMIT || (busy && this.#sessions > 1);
+    return this.context.signal.aborted || this.#busyInARow >= HOPELESS || (busy && this.#sessions > 1);
   }
 
   /** The next instance that can be sent over this association, its file open. Those that cannot are told of on the way. */
   async #next(session: StoreSession): Promise<Ready | undefined> {
     for (;;) {
-      if (this.context.signal.aborted || this.#busyInARow >= BUSY_LIMIT) return undefined;
+      if (this.context.signal.aborted || this.#busyInARow >= HOPELESS) return undefined;
       const item = this.#queue.pop();
       if (item === undefined) return undefined;
       const chosen = session.choose(item);
@@ -224,6 +267,7 @@ class StoreRun {
     const verdict = judgeStoreStatus(status);
     if (verdict.kind === 'stored') {
       this.#busyInARow = 0;
+      this.#abortsInARow = 0;
       this.#sent += 1;
       this.#bytes += item.bytes;
       if (verdict.warned) this.#warned += 1;
@@ -232,7 +276,7 @@ class StoreRun {
     }
     const busy = verdict.code === 'STORE_BUSY';
     this.#busyInARow = busy ? this.#busyInARow + 1 : 0;
-    if (this.#busyInARow >= BUSY_LIMIT) this.#failure = new ExdicomError('STORE_BUSY', { destination: this.peer.address, detail: `${BUSY_LIMIT} times in a row` });
+    if (this.#busyInARow >= HOPELESS) this.#failure = new ExdicomError('STORE_BUSY', { destination: this.peer.address, detail: `${HOPELESS} times in a row` });
     this.#leave(item, verdict.code, true, status);
     return busy;
   }
@@ -244,6 +288,13 @@ class StoreRun {
       return this.context.signal.aborted ? 'done' : 'reopen';
     }
     if (this.context.signal.aborted) return 'done';
+    if (isAbort(thrown)) {
+      this.#setAside.push({ item, sentBefore: this.#sent });
+      this.#abortsInARow += 1;
+      if (this.#abortsInARow < HOPELESS) return 'reopen';
+      this.#failed(thrown);
+      return 'done';
+    }
     this.#failed(thrown);
     this.#leave(item, toExdicomError(thrown).code, true);
     return 'done';

@@ -209,8 +209,8 @@ describe('the circuit of a destination', () => {
     using study = makeStudy(alike(3));
     const ledger = deliveryLedger(study.scratch());
     const circuits = quiet();
-    await using scp = await startFaultScp({ respond: ({ association, index }) => (association === 0 && index === 1 ? 'abort' : 0) });
-    await failsWith(run(ledger, study, pacs(scp.port), circuits), 'PEER_ABORTED');
+    await using scp = await startFaultScp({ respond: ({ association, index }) => (association === 0 && index === 1 ? 'fin' : 0) });
+    await failsWith(run(ledger, study, pacs(scp.port), circuits), 'PEER_CLOSED');
     assert.equal((await run(ledger, study, pacs(scp.port), circuits)).verified, 3);
   });
 });

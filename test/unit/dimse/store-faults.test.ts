@@ -52,7 +52,6 @@ describe('what counts as sent', () => {
   for (const [name, answer, code] of [
     ['a clean FIN', 'fin', 'PEER_CLOSED'],
     ['a reset', 'rst', 'PEER_CLOSED'],
-    ['an A-ABORT', 'abort', 'PEER_ABORTED'],
     ['an A-RELEASE-RQ of the peer', 'release', 'PEER_CLOSED'],
     ['silence', 'silence', 'PEER_TIMEOUT'],
     ['a response to another message', { status: 0, messageId: 999 }, 'PEER_PROTOCOL'],
@@ -76,6 +75,44 @@ describe('what counts as sent', () => {
       await eventually(() => scp.open() === 0);
     });
   }
+
+  it('an A-ABORT mid-study costs the instance under way a new attempt, alone, and no other', async () => {
+    for (let taken = 1; taken <= 5; taken += 1) {
+      using study = makeStudy(alike(8));
+      await using scp = await startFaultScp({ respond: after(taken, 'abort') });
+      const { sent, summary } = await send(study, pacs(scp.port));
+      assert.deepEqual(sent, [1, 2, 3, 4, 5, 6, 7, 8]);
+      assert.equal(summary.failure, undefined);
+      const answered = scp.messages.filter(({ index }) => index < taken).map(({ sopInstanceUID }) => sopInstanceUID);
+      assert.equal(answered.length, 8);
+      assert.equal(new Set(answered).size, 8);
+    }
+  });
+
+  it('an instance over which the peer aborts again and again is refused, the others are sent', async () => {
+    using study = makeStudy(alike(8));
+    const poison = new Set([study.files[2]!.sopInstanceUID, study.files[3]!.sopInstanceUID]);
+    await using scp = await startFaultScp({ respond: ({ sopInstanceUID }) => (poison.has(sopInstanceUID) ? 'abort' : 0) });
+    const { sent, codes } = await send(study, pacs(scp.port));
+    assert.deepEqual(sent, [1, 2, 5, 6, 7, 8]);
+    assert.deepEqual(codes, { 3: 'STORE_REFUSED', 4: 'STORE_REFUSED' });
+  });
+
+  it('a peer that aborts over everything is not tried for ever, and nothing is refused for good', async () => {
+    using study = makeStudy(alike(30));
+    await using scp = await startFaultScp({ respond: () => 'abort' });
+    const { codes, results } = await send(study, pacs(scp.port));
+    assert.deepEqual(new Set(Object.values(codes)), new Set(['PEER_ABORTED']));
+    assert.equal(scp.messages.length, 5);
+    assert.equal([...results.values()].filter((result) => result.kind === 'unsent' && result.attempted).length, 5);
+  });
+
+  it('a single instance over which the peer aborts may be taken another time', async () => {
+    using study = makeStudy(alike(1));
+    await using scp = await startFaultScp({ respond: () => 'abort' });
+    assert.deepEqual((await send(study, pacs(scp.port))).codes, { 1: 'PEER_ABORTED' });
+    assert.equal(scp.messages.length, 2);
+  });
 
   it('a response that drips in byte by byte ends at the response timeout', async () => {
     using study = makeStudy(alike(2));
@@ -355,11 +392,21 @@ describe('the nudge', () => {
     using study = makeStudy(alike(3));
     let harsh = true;
     await using scp = await startFaultScp({ respond: ({ index }) => (harsh && index === 1 ? 'abort' : { status: 0, split: true }), implementationClassUID: DCMTK });
-    assert.deepEqual((await send(study, pacs(scp.port))).sent, [1]);
+    assert.deepEqual((await send(study, pacs(scp.port))).sent, [1, 2, 3]);
     assert.equal(scp.nudges, 1);
     harsh = false;
     assert.deepEqual((await send(study, pacs(scp.port))).sent, [1, 2, 3]);
     assert.equal(scp.nudges, 1);
+  });
+
+  it('stays on where the peer aborts over the same instance without one', async () => {
+    using study = makeStudy(alike(4));
+    const poison = study.files[1]!.sopInstanceUID;
+    await using scp = await startFaultScp({ respond: ({ sopInstanceUID }) => (sopInstanceUID === poison ? 'abort' : { status: 0, split: true }), implementationClassUID: DCMTK });
+    assert.deepEqual((await send(study, pacs(scp.port))).codes, { 2: 'STORE_REFUSED' });
+    const before = scp.nudges;
+    await send(study, pacs(scp.port), {}, study.files.slice(2));
+    assert.equal(scp.nudges, before + 1);
   });
 
   it('a stop between the nudge and the rest of the PDU closes the connection without another byte', async () => {
