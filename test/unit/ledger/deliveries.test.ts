@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { Bench, destination } from './fixture';
+
+const pacs = destination('pacs');
+
+test('only what a profile de-identified, directly or through a chain, may go to a destination', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const original = await bench.extract(token, ['1.1#a']);
+  const refused = await bench.ledger.planDeliveries(token.id, pacs, original);
+  assert.deepEqual(refused.map(({ state, code }) => [state, code]), [['failed', 'NOT_DEIDENTIFIED']]);
+  const transcoded = await bench.prepare(token, original, 'transcode');
+  assert.equal((await bench.ledger.planDeliveries(token.id, pacs, transcoded))[0]?.code, 'NOT_DEIDENTIFIED');
+  const anonymized = await bench.prepare(token, transcoded);
+  const chained = await bench.prepare(token, anonymized.map((file) => ({ ...file, path: file.path })), 'transcode');
+  assert.equal((await bench.ledger.planDeliveries(token.id, pacs, anonymized))[0]?.state, 'pending');
+  assert.equal((await bench.ledger.planDeliveries(token.id, destination('second'), chained))[0]?.state, 'pending');
+  assert.equal((await bench.ledger.planDeliveries(token.id, destination('trusted', true), original))[0]?.state, 'pending');
+});
+
+test('a file changed behind the ledger\'s back is no longer de-identified, and one of the flow\'s own never was', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const [file] = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  assert.ok(file !== undefined);
+  const own = join(bench.folder, 'report.dcm');
+  await writeFile(own, 'the flow made this');
+  const { instance: _instance, ...strange } = { ...file, path: own, sopInstanceUID: '9.9' };
+  await writeFile(file.path, 'y'.repeat(file.bytes));
+  const planned = await bench.ledger.planDeliveries(token.id, pacs, [file, strange]);
+  assert.deepEqual(planned.map(({ code }) => code), ['NOT_DEIDENTIFIED', 'NOT_DEIDENTIFIED']);
+  const trusted = await bench.ledger.planDeliveries(token.id, destination('trusted', true), [strange]);
+  assert.deepEqual([trusted[0]?.file.instance, trusted[0]?.state], [2, 'pending']);
+  const again = await bench.ledger.planDeliveries(token.id, destination('trusted', true), [strange]);
+  assert.equal(again[0]?.file.instance, 2, 'the same file keeps its number');
+});
+
+test('what the ledger recorded of a file counts, not what the message says of it', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const [file] = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  const planned = await bench.ledger.planDeliveries(token.id, pacs, [{ ...file!, sopInstanceUID: '6.6.6', instance: 77 }]);
+  assert.deepEqual(planned[0]?.file, file);
+});
+
+test('what is verified comes back as verified, in this job, after a restart and in a later job', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take('one');
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a', '1.2#b', '1.3#c']));
+  await bench.ledger.planDeliveries(token.id, pacs, files);
+  await bench.ledger.recordDeliveries(token.id, pacs, [{ instance: 1, state: 'verified', level: 'C-FIND', warned: true, status: '0xB000' }, { instance: 2, state: 'sent' }]);
+  await bench.restart();
+  const again = await bench.ledger.planDeliveries(token.id, pacs, files);
+  assert.deepEqual(again.map(({ state, level, warned }) => [state, level, warned]), [['verified', 'C-FIND', true], ['sent', undefined, false], ['pending', undefined, false]]);
+
+  const later = await bench.take('two');
+  const same = await bench.prepare(later, await bench.extract(later, ['1.3#c', '1.1#a', '1.2#b']));
+  const known = await bench.ledger.planDeliveries(later.id, pacs, same);
+  assert.deepEqual(known.map(({ state, level }) => [state, level]), [['pending', undefined], ['verified', 'C-FIND'], ['sent', undefined]]);
+  assert.deepEqual((await bench.ledger.planDeliveries(later.id, destination('other'), same)).map(({ state }) => state), ['pending', 'pending', 'pending']);
+});
+
+test('a verified delivery is never taken back by a late answer', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  await bench.deliver(token, pacs, files);
+  await bench.ledger.recordDeliveries(token.id, pacs, [{ instance: 1, state: 'failed', code: 'STORE_REFUSED' }]);
+  assert.equal((await bench.ledger.planDeliveries(token.id, pacs, files))[0]?.state, 'verified');
+});
+
+test('the same UID with other content is a conflict at a destination that has it, and is set aside', async () => {
+  await using bench = await Bench.open();
+  const first = await bench.take('one');
+  await bench.deliver(first, pacs, await bench.prepare(first, await bench.extract(first, ['1.1#a'])));
+  const second = await bench.take('two');
+  const files = await bench.prepare(second, await bench.extract(second, ['1.1#changed', '1.2#b']));
+  const planned = await bench.ledger.planDeliveries(second.id, pacs, files);
+  assert.deepEqual(planned.map(({ state, code }) => [state, code]), [['failed', 'UID_CONFLICT'], ['pending', undefined]]);
+  assert.deepEqual((await readdir(join(bench.ledger.folders.quarantine, 'folder-in-0002'))).toSorted(), ['000001.dcm', 'reason.json']);
+  assert.equal(existsSync(files[0]!.path), true, 'another destination may still need it');
+  assert.equal((await bench.ledger.planDeliveries(second.id, destination('other'), files))[0]?.state, 'pending');
+});
+
+test('a destination that the flow no longer leads to does not hold the job open', async () => {
+  await using bench = await Bench.open({ quiet: 150 });
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  await bench.ledger.planDeliveries(token.id, destination('old'), files);
+  await bench.ledger.recordDeliveries(token.id, destination('old'), [{ instance: 1, state: 'waiting', code: 'PEER_UNREACHABLE' }]);
+  await bench.restart();
+  while (bench.source.sent.length === 0) await new Promise(setImmediate);
+  const again = bench.source.sent[0]!.token;
+  await bench.deliver(again, destination('new'), files);
+  assert.deepEqual(await bench.ledger.finish(again, 'finish'), { closed: false, waitingFor: 'left out 1' });
+  await bench.closed(1);
+  assert.equal(bench.receipts[0]?.job.outcome, 'complete');
+  assert.deepEqual(bench.receipts[0].destinations.map(({ label, required, verified, pending }) => [label, required, verified, pending]), [['old', false, 0, 1], ['new', true, 1, 0]]);
+});
+
+test('a required destination that is still waiting holds the job, and what it never got is left out', async () => {
+  await using bench = await Bench.open({ quiet: 150 }, { required: ['old', 'new'], allowLeftOut: false });
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  await bench.ledger.planDeliveries(token.id, destination('old'), files);
+  await bench.restart({ required: ['old', 'new'], allowLeftOut: false });
+  while (bench.source.sent.length === 0) await new Promise(setImmediate);
+  await bench.deliver(bench.source.sent[0]!.token, destination('new'), files);
+  await bench.ledger.finish(bench.source.sent[0]!.token, 'finish');
+  await bench.closed(1);
+  assert.deepEqual([bench.receipts[0]?.job.outcome, bench.receipts[0]?.error?.code], ['failed', 'LEFT_OUT']);
+});

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'node:test';
+import { ExdicomError } from '../../../nodes/engine/errors';
+import type { SourceKey } from '../../../nodes/engine/model';
+import { Bench, destination, sha256, until } from './fixture';
+
+const { signal } = new AbortController();
+
+test('files are copied under numbers, for us alone, and folders are closed to others', async () => {
+  await using bench = await Bench.open();
+  const items = [await bench.file('../../evil name.part1.rar'.replaceAll('/', '_'), 'one'), await bench.file('b.part2.rar', 'two')];
+  const taken = await bench.ledger.take({ sourceKey: bench.source.sourceKey, kind: 'archive', prefix: 'folder-in', items, issuer: 'HOSPITAL-A' }, signal);
+  assert.equal(taken.kind, 'job');
+  if (taken.kind !== 'job') return;
+  assert.deepEqual(await readdir(taken.path), ['0001', '0002']);
+  assert.equal(await readFile(join(taken.path, '0002'), 'utf8'), 'two');
+  assert.equal((await stat(join(taken.path, '0001'))).mode & 0o777, 0o600);
+  for (const folder of [...Object.values(bench.ledger.folders) as string[], taken.path]) assert.equal((await stat(folder)).mode & 0o777, 0o700, folder);
+  for (const file of ['ledger.sqlite', 'ledger.sqlite-wal', 'ledger.sqlite-shm', 'ledger.lock']) assert.equal((await stat(join(bench.ledger.folders.root, file))).mode & 0o777, 0o600, file);
+  const job = await bench.ledger.job(taken.token.id);
+  assert.deepEqual([job.name, job.issuer, job.bytes, job.state], ['folder-in 0001', 'HOSPITAL-A', 6, 'open']);
+  assert.deepEqual((await bench.ledger.spool(job.id)).map(({ n, name }) => [n, name]), [[1, items[0]?.name], [2, items[1]?.name]]);
+});
+
+test('a Buffer is taken as it is', async () => {
+  await using bench = await Bench.open();
+  const content = Buffer.from('some bytes');
+  const taken = await bench.ledger.take({ sourceKey: bench.source.sourceKey, kind: 'message', prefix: 'extract', items: [{ content, name: 'message' }] }, signal);
+  assert.ok(taken.kind === 'job');
+  assert.equal(await readFile(taken.path, 'utf8'), 'some bytes');
+  assert.equal((await bench.ledger.job(taken.token.id)).digest, sha256(content));
+});
+
+test('a source that changes, goes or cannot be read leaves no job behind', async () => {
+  await using bench = await Bench.open();
+  const intake = await bench.intake('content');
+  const [item] = intake.items;
+  assert.ok(item !== undefined && 'path' in item);
+  const refuse = async (items: typeof intake.items, code: string): Promise<void> => {
+    await assert.rejects(bench.ledger.take({ ...intake, items }, signal), { code });
+    assert.deepEqual(await bench.ledger.jobs(), []);
+    assert.deepEqual(await readdir(bench.ledger.folders.work), []);
+  };
+  await refuse([{ ...item, bytes: item.bytes + 1 }], 'SOURCE_CHANGED');
+  await refuse([{ ...item, mtimeMs: item.mtimeMs - 1000 }], 'SOURCE_CHANGED');
+  await refuse([item, { ...item, path: `${item.path}.gone` }], 'SOURCE_GONE');
+  await refuse([{ ...item, path: bench.folder }], 'SOURCE_CHANGED');
+  await promisify(execFile)('mkfifo', [join(bench.folder, 'pipe')]);
+  await refuse([{ ...item, path: join(bench.folder, 'pipe'), bytes: 0 }], 'SOURCE_CHANGED');
+  await refuse([], 'NOTHING_TO_DO');
+  if (process.getuid?.() !== 0) {
+    await chmod(item.path, 0);
+    await refuse([item], 'SOURCE_UNREADABLE');
+  }
+});
+
+test('an intake that is aborted leaves no job behind', async () => {
+  await using bench = await Bench.open();
+  const abort = new AbortController();
+  const taking = bench.ledger.take(await bench.intake('x'.repeat(5_000_000)), abort.signal);
+  abort.abort(new ExdicomError('LEDGER_CLOSED'));
+  await assert.rejects(taking);
+  assert.deepEqual(await bench.ledger.jobs(), []);
+  assert.equal(await bench.ledger.room(), 'free');
+});
+
+test('slots are counted before anything is awaited', async () => {
+  await using bench = await Bench.open({ slots: 2 });
+  const intakes = await Promise.all(Array.from({ length: 6 }, () => bench.intake()));
+  const taken = await Promise.all(intakes.map((intake) => bench.ledger.take(intake, signal)));
+  assert.deepEqual(taken.map(({ kind }) => kind).toSorted(), ['job', 'job', 'refused', 'refused', 'refused', 'refused']);
+});
+
+test('the reserve and the declared size close the gate', async () => {
+  await using bench = await Bench.open({ reserve: 1e15 });
+  assert.equal(await bench.ledger.room(), 'space');
+  assert.deepEqual(await bench.ledger.take(await bench.intake(), signal), { kind: 'refused', reason: 'space' });
+});
+
+test('the same content is a duplicate of an open job, and of a complete one while flows do the same', async () => {
+  await using bench = await Bench.open();
+  const configured = bench.ledger.configure('anonymize', 'profile 1');
+  const token = await bench.take('same');
+  const while_open = await bench.ledger.take(await bench.intake('same'), signal);
+  assert.ok(while_open.kind === 'duplicate' && while_open.of === token.id);
+  await until(() => bench.source.disposed.length === 1);
+  assert.deepEqual([bench.source.disposed[0]?.disposition, bench.source.disposed[0]?.reason.duplicateOf], ['done', token.id]);
+  await until(async () => (await bench.ledger.job(while_open.job.id)).outcome === 'duplicate' && (await bench.ledger.job(while_open.job.id)).state === 'closed');
+  await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
+  await bench.ledger.finish(token, 'finish');
+  await bench.closed(1);
+  assert.equal((await bench.ledger.take(await bench.intake('same'), signal)).kind, 'duplicate');
+  configured[Symbol.dispose]();
+  bench.ledger.configure('anonymize', 'profile 2');
+  assert.equal((await bench.ledger.take(await bench.intake('same'), signal)).kind, 'job');
+});
+
+test('content is the same whatever its files are called, and other from another source or hospital', async () => {
+  await using bench = await Bench.open();
+  const items = [await bench.file('a', '1'), await bench.file('b', '2')];
+  const swapped = [await bench.file('c', '2'), await bench.file('d', '1')];
+  const intake = { sourceKey: bench.source.sourceKey, kind: 'folder', prefix: 'folder-in' } as const;
+  assert.equal((await bench.ledger.take({ ...intake, items }, signal)).kind, 'job');
+  assert.equal((await bench.ledger.take({ ...intake, items: swapped }, signal)).kind, 'duplicate');
+  assert.equal((await bench.ledger.take({ ...intake, items, issuer: 'B' }, signal)).kind, 'job');
+  assert.equal((await bench.ledger.take({ ...intake, items, sourceKey: 'folder:/other' as SourceKey }, signal)).kind, 'job');
+});
+
+test('a failed job that is dropped in again runs again', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take('same');
+  await bench.ledger.fail(token, new ExdicomError('ARCHIVE_DAMAGED'));
+  await until(async () => (await bench.ledger.job(token.id)).state === 'closed');
+  assert.equal((await bench.ledger.take(await bench.intake('same'), signal)).kind, 'job');
+});
+
+test('an original that a job has is not taken again, and its source can ask which it has', async () => {
+  await using bench = await Bench.open();
+  const intake = await bench.intake('content');
+  const taken = await bench.ledger.take(intake, signal);
+  assert.ok(taken.kind === 'job');
+  assert.deepEqual(await bench.ledger.origins(bench.source.sourceKey), [{ job: taken.token.id, origin: intake.origin }]);
+  await bench.restart();
+  await until(() => bench.source.sent.length === 1);
+  const again = await bench.ledger.take(intake, signal);
+  assert.ok(again.kind === 'duplicate' && again.job.id === taken.token.id);
+  assert.equal(bench.source.disposed.length, 0, 'the original is the open job\'s');
+});
+
+test('a study that is received grows over restarts and becomes a job when it is complete', async () => {
+  await using bench = await Bench.open();
+  const key = 'dicom:11112' as SourceKey;
+  const { token, folder } = await bench.ledger.receive({ sourceKey: key, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
+  const add = async (name: string): Promise<void> => {
+    const path = join(folder, name);
+    await writeFile(path, name);
+    await bench.ledger.addReceived(token.id, { path: path as never, name, bytes: name.length, sha256: sha256(name) });
+  };
+  await Promise.all([add('one'), add('two')]);
+  await bench.restart();
+  const [receiving] = await bench.ledger.receiving(key);
+  assert.deepEqual([receiving?.token.id, receiving?.folder, receiving?.study], [token.id, folder, '1.2.3']);
+  assert.deepEqual((await readdir(folder)).toSorted(), ['one', 'two']);
+  await add('three');
+  const taken = await bench.ledger.completeReceived(token.id);
+  assert.ok(taken.kind === 'job');
+  assert.equal(taken.path, folder);
+  assert.deepEqual([taken.token.attempt, (await bench.ledger.spool(token.id)).length], [1, 3]);
+  await assert.rejects(bench.ledger.addReceived(token.id, { path: folder, name: 'x', bytes: 1, sha256: sha256('x') }), { code: 'JOB_UNKNOWN' });
+  assert.deepEqual(await bench.ledger.receiving(key), []);
+});
+
+test('what nobody owns is swept from the work folder at the start', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  await mkdir(join(bench.ledger.folders.work, 'left-over'));
+  await writeFile(join(bench.ledger.folders.work, 'left-over', 'file'), 'x');
+  await bench.restart();
+  assert.deepEqual(await readdir(bench.ledger.folders.work), [token.id]);
+});
+
+test('done is emptied after the retention, by the time at which something came there', async () => {
+  await using bench = await Bench.open({ retention: 0 });
+  const item = await bench.file('old', 'x');
+  assert.ok('path' in item);
+  await rename(item.path, join(bench.ledger.folders.done, 'old'));
+  await bench.restart();
+  await until(async () => (await readdir(bench.ledger.folders.done)).length === 0);
+});
