@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -154,7 +156,7 @@ for (const [code, status] of FAILURES) {
   });
 }
 
-void test('a disk that fails while the data set arrives is told as A700 after the rest of it, and nothing is kept', async () => {
+void test('where no file can be made the sender is told A700 after its data set', async () => {
   await using server = await listening();
   server.sink.begin = () => Promise.resolve(join(server.folder, 'missing', '1.dcm') as Awaited<ReturnType<FolderSink['begin']>>);
   using client = new RawClient(server.port);
@@ -162,6 +164,32 @@ void test('a disk that fails while the data set arrives is told as A700 after th
   client.send(client.storeRequest('1.2.3.4'), client.value(1, 2, dataSet({ sopInstanceUID: '1.2.3.4' })));
   assert.equal(await client.status(), 0xa700);
 });
+
+for (const [when, failing] of [['at once', 1], ['in the middle', 2], ['with the last bytes', 4]] as const) {
+  void test(`a disk that is full ${when} is told as A700 after the data set, and nothing is kept`, async (t) => {
+    await using server = await listening();
+    const probe = await open(join(server.folder, 'probe'), 'wx');
+    const handles = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    rmSync(join(server.folder, 'probe'));
+    // Called with its handle below.
+    // oxlint-disable-next-line typescript/unbound-method
+    const writev = handles.writev;
+    let writes = 0;
+    t.mock.method(handles, 'writev', function full(this: FileHandle, parts: Buffer[]) {
+      writes += 1;
+      return writes >= failing ? Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' })) : writev.call(this, parts);
+    });
+    using client = new RawClient(server.port);
+    await client.associate([[CT, EXPLICIT]]);
+    const bytes = dataSet({ sopInstanceUID: '1.2.3.4' }, 900_000);
+    const pieces = Array.from({ length: Math.ceil(bytes.length / 100_000) }, (_, i) => bytes.subarray(i * 100_000, (i + 1) * 100_000));
+    client.send(client.storeRequest('1.2.3.4'), ...pieces.map((piece, i) => client.value(1, i === pieces.length - 1 ? 2 : 0, piece)));
+    assert.equal(await client.status(), 0xa700);
+    assert.deepEqual(readdirSync(server.folder), []);
+    assert.deepEqual(server.sink.kept, []);
+  });
+}
 
 void test('requests that make no sense are answered with a status, and the association goes on', async () => {
   await using server = await listening();
@@ -276,9 +304,9 @@ void test('a slow sender that goes on sending is no idle one', async () => {
   using client = new RawClient(server.port);
   await client.associate([[CT, EXPLICIT]]);
   const bytes = Buffer.concat([client.storeRequest('1.2.3.4'), client.value(1, 2, dataSet({ sopInstanceUID: '1.2.3.4' }))]);
-  for (let at = 0; at < bytes.length; at += 50) {
-    client.socket.write(bytes.subarray(at, at + 50));
-    await pause(80);
+  for (let at = 0; at < bytes.length; at += 12) {
+    client.socket.write(bytes.subarray(at, at + 12));
+    await pause(30);
   }
   assert.equal(await client.status(), 0);
 });
