@@ -1,6 +1,7 @@
 /** What every edit dialog does when it opens. Forms use the classes below; colours are Node-RED's own, so both themes fit. */
 import { prepareChoice } from './choice';
 import type { EditorNode } from './red';
+import { isVariable } from './validators';
 
 const STYLE = `
 .exdicom-form .form-row { display: flex; align-items: center; gap: 10px; flex-wrap: nowrap; }
@@ -8,6 +9,7 @@ const STYLE = `
 .exdicom-form .form-row > .exdicom-field { flex: 1 1 auto; min-width: 0; width: auto; }
 .exdicom-form .form-row > div, .exdicom-form .form-row > div > select { min-width: 0; }
 .exdicom-form .form-row > input.exdicom-number { flex: none; width: 110px; }
+.exdicom-form .form-row > input.exdicom-number.exdicom-variable { flex: 1 1 auto; width: auto; min-width: 0; }
 .exdicom-form .form-row > input[type=checkbox] { flex: none; width: auto; margin: 0; }
 .exdicom-form .form-row > label.exdicom-check { width: auto; flex: 1 1 auto; margin: 0; }
 .exdicom-form .form-row.exdicom-top { align-items: flex-start; }
@@ -57,6 +59,7 @@ export function prepareForm(node: EditorNode): void {
     // A flow that was saved before this property existed, or a new configuration node, which Node-RED gives no falsy default.
     if (node[property] === undefined && definition.type === undefined) fill(field, definition.value);
     if (field.is('select') && definition.type === undefined) prepareChoice(node, field, node[property]);
+    if (field.is('.exdicom-number')) widenForVariables(field);
     // Node-RED's own buttons beside a configuration node have only an icon.
     if (definition.type !== undefined) field.siblings('a.red-ui-button').attr({ role: 'button', tabindex: '0' });
     if (definition.validate !== undefined && definition.validate.call(node, node[property], {}) !== true) field.closest('details').prop('open', true);
@@ -66,6 +69,13 @@ export function prepareForm(node: EditorNode): void {
 function fill(field: JQuery, value: unknown): void {
   if (field.attr('type') === 'checkbox') field.prop('checked', value === true);
   else if (typeof value === 'string') field.val(value);
+}
+
+/** A field made for a number has room for the name of a variable as well. */
+function widenForVariables(field: JQuery): void {
+  const update = (): void => { field.toggleClass('exdicom-variable', isVariable(field.val())); };
+  field.on('input change', update);
+  update();
 }
 
 /** Shows `target` while `condition` holds; `condition` is asked again whenever `field` changes. */

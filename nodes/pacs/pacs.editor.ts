@@ -1,6 +1,6 @@
 import { prepareForm, showWhile, input } from '../editor/form';
 import { nodeLabel, nodeLabelStyle, shown } from '../editor/labels';
-import { aeTitle, configNode, decimal, flag, host, oneOf, whole } from '../editor/validators';
+import { aeTitle, configNode, decimal, flag, host as hostName, oneOf, whole } from '../editor/validators';
 import { prepareEcho } from './echo.editor';
 import type { PacsProperties } from './properties';
 
@@ -9,13 +9,13 @@ RED.nodes.registerType<PacsProperties>('exdicom-pacs', {
   color: '#B9B3A6',
   defaults: {
     name: { value: '' },
-    host: { value: '', validate: host('label.host') },
+    host: { value: '', validate: hostName('label.host') },
     port: { value: '11112', validate: whole('label.port', 1, 65_535) },
     aet: { value: '', validate: aeTitle('label.aet') },
     callingAet: { value: '${EXDICOM_AET:-EXDICOM}', validate: aeTitle('label.callingAet') },
     tls: { value: '', type: 'tls-config', validate: configNode('label.tls', { empty: true }) },
     verification: { value: 'C-FIND', validate: oneOf('label.verification', ['response', 'C-FIND']) },
-    queryHost: { value: '', validate: host('label.queryHost', { empty: true }) },
+    queryHost: { value: '', validate: hostName('label.queryHost', { empty: true }) },
     queryPort: { value: '', validate: whole('label.queryPort', 1, 65_535, { empty: true }) },
     queryAet: { value: '', validate: aeTitle('label.queryAet', { empty: true }) },
     findWait: { value: '15', validate: decimal('label.findWait', 0, 1440) },
@@ -30,7 +30,10 @@ RED.nodes.registerType<PacsProperties>('exdicom-pacs', {
   },
   icon: 'pacs.svg',
   paletteLabel: 'pacs',
-  label() { return nodeLabel(this.name, 'pacs', shown(this.aet) === '' ? shown(this.host) : `${shown(this.aet)} @ ${shown(this.host)}:${shown(this.port)}`); },
+  label() {
+    const [aet, host] = [shown(this.aet), shown(this.host)];
+    return nodeLabel(this.name, aet === '' ? 'pacs' : `${aet} @ ${host}:${shown(this.port)}`);
+  },
   labelStyle() { return nodeLabelStyle(this.name); },
   oneditprepare() {
     prepareForm(this);

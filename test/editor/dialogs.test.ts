@@ -112,6 +112,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
     assert.deepEqual((await reasons(id)).sort(), ['Folder: must not be empty', 'Look every: a number from 0.1 to 86,400']);
     await openDialog(page, id);
     await page.fill('#node-input-interval', '${EXDICOM_INTERVAL:-7}');
+    assert.equal(await page.locator('#node-input-interval').evaluate('(input) => input.scrollWidth <= input.clientWidth'), true, 'a variable has room');
     await page.fill('#node-input-folder', 'inbox/ward 3');
     await page.uncheck('#node-input-subfolders');
     await closeDialog(page, 'node-dialog-ok');
@@ -199,6 +200,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
       await page.locator('#dialog-form').getByText('add a password').click();
       await page.locator('#dialog-form ol input[type=password]').last().fill(secret);
     }
+    assert.equal(await page.locator('#dialog-form input[type=password]:visible').count(), 2);
     await page.screenshot({ path: join(shots, 'light-extract-passwords.png') });
     await closeDialog(page, 'node-dialog-ok');
     await openDialog(page, ids.get('finish')!);

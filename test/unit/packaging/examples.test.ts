@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 import { nodeNames, read, register } from './pack';
 
 interface FlowNode {
-  readonly id: string; readonly type: string; readonly z?: string; readonly g?: string; readonly x?: number; readonly y?: number;
-  readonly w?: number; readonly h?: number; readonly wires?: ReadonlyArray<readonly string[]>; readonly [property: string]: unknown;
+  readonly id: string; readonly type: string; readonly z?: string; readonly g?: string; readonly x?: number;
+  readonly wires?: ReadonlyArray<readonly string[]>; readonly [property: string]: unknown;
 }
 
 const folder = join('examples', 'flows');
@@ -57,20 +57,10 @@ describe('the example flows', () => {
       }
     });
 
-    it(`${file}: nothing lies on anything else, and wires go from left to right`, () => {
+    it(`${file}: wires go from left to right`, () => {
       const placed = flowOf(file).filter((node) => node.x !== undefined && node.type !== 'group');
-      const box = (node: FlowNode): { left: number; right: number; y: number } => {
-        const label = typeof node['name'] === 'string' && node['name'] !== '' ? node['name'] : node.type;
-        const half = Math.max(100, label.length * 8 + 60) / 2;
-        return { left: node.x! - half, right: node.x! + half, y: node.y! };
-      };
-      for (const [index, a] of placed.entries()) {
-        for (const b of placed.slice(index + 1)) {
-          const [first, second] = [box(a), box(b)];
-          const apart = Math.abs(first.y - second.y) >= 40 || first.right <= second.left || second.right <= first.left;
-          assert.ok(apart, `${a.type} ${String(a['name'])} and ${b.type} ${String(b['name'])}`);
-        }
-        for (const target of (a.wires ?? []).flat()) assert.ok(a.x! < placed.find(({ id }) => id === target)!.x!, `${a.type} to the right`);
+      for (const node of placed) {
+        for (const target of (node.wires ?? []).flat()) assert.ok(node.x! < placed.find(({ id }) => id === target)!.x!, node.type);
       }
     });
   }
