@@ -3,7 +3,7 @@ export interface FinishProperties {
   name: string;
   /** Names or addresses of destinations that must have every instance; empty: every destination begun. */
   required: string[];
-  /** Whether a job may close as complete though some of its instances never reached a required destination. */
+  /** Whether a job may close, with exceptions, though some of its instances never reached a required destination; else it fails. */
   allowLeftOut: boolean;
 }
 

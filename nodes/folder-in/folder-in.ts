@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { FolderWatcher } from '../engine/folder/watch';
 import type { Look } from '../engine/folder/watch';
 import { handleInput } from '../runtime/input';
@@ -27,7 +28,10 @@ export = (RED: Red): void => {
 
     const source = new Source(RED, node, saved.ledger, status, async (ledger, signal) => {
       const { root, done, failed } = ledger.folders;
+      settings.required('folder');
       const folder = settings.path('folder', root);
+      // A folder of ours is made; anywhere else a missing one may be a share that is not mounted.
+      if (folder.startsWith(root + sep)) await mkdir(folder, { recursive: true, mode: 0o700 });
       const deletes = settings.choice('disposal', ['move', 'delete']) === 'delete';
       if (deletes) checkDeletion(RED, node.id);
       const from = new FolderSource({

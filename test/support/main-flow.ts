@@ -35,8 +35,7 @@ export function mainFlow({ change = {}, add = [] }: MainFlow = {}): FlowNode[] {
 }
 
 /** Puts a file into the flow's inbox in one step, as a finished copy. */
-export async function drop(userDir: string, name: string, content: Buffer): Promise<void> {
-  const inbox = join(userDir, 'data', 'inbox');
+export async function drop(userDir: string, name: string, content: Buffer, inbox = join(userDir, 'data', 'inbox')): Promise<void> {
   await mkdir(inbox, { recursive: true });
   await writeFile(join(inbox, `${name}.part`), content);
   await rename(join(inbox, `${name}.part`), join(inbox, name));

@@ -32,7 +32,10 @@ interface Runtime {
   stop(): Promise<void>;
   version(): string;
   readonly httpAdmin: object;
-  readonly events: { on(event: string, listener: (event: { id: string; status: { text?: string } }) => void): void };
+  readonly events: {
+    on(event: 'node-status', listener: (event: { id: string; status?: { text?: string } }) => void): void;
+    once(event: 'flows:started', listener: () => void): void;
+  };
   readonly hooks: { add(hook: string, listener: (event: { msg: object; destination: { id: string; node: { type: string } } }) => void): void };
   readonly nodes: { getNode(id: string): { receive(message: object): void } | null };
   readonly runtime: {
@@ -64,9 +67,13 @@ async function host({ version, userDir, pack }: HostOptions): Promise<void> {
     },
   });
   app.use('/', RED.httpAdmin);
-  RED.events.on('node-status', ({ id, status }) => { say({ kind: 'status', node: id, text: status.text ?? '' }); });
+  RED.events.on('node-status', ({ id, status }) => { say({ kind: 'status', node: id, text: status?.text ?? '' }); });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  // `start` and `setFlows` resolve before the flows have started.
+  const flowsStarted = (): Promise<void> => new Promise((resolve) => { RED.events.once('flows:started', () => { resolve(); }); });
+  const started = flowsStarted();
   await RED.start();
+  await started;
   RED.hooks.add('onReceive.test', ({ msg, destination: { id, node } }) => {
     if (WATCHED.has(node.type)) say({ kind: 'message', node: id, type: node.type, message: JSON.parse(JSON.stringify(msg)) as Record<string, unknown> });
   });
@@ -77,7 +84,9 @@ async function host({ version, userDir, pack }: HostOptions): Promise<void> {
     void (async () => {
       if (message.kind === 'receive') RED.nodes.getNode(message.node)?.receive(message.message);
       if (message.kind === 'deploy') {
+        const again = flowsStarted();
         await RED.runtime.flows.setFlows({ flows: { flows: message.flows }, deploymentType: message.type });
+        await again;
         say({ kind: 'deployed' });
       }
       if (message.kind === 'stop') {
