@@ -33,7 +33,7 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
   const numbered = (job: number, { instance, sopInstanceUID, sha256 }: DeliveryRequest): number => {
     if (instance !== undefined && database.get('SELECT 1 FROM instance WHERE job = ? AND n = ?', job, instance) !== undefined) return instance;
     const mark = database.mark(sopInstanceUID);
-    const known = number(database.get("SELECT n FROM instance WHERE job = ? AND mark = ? AND kind = 'added' AND data_set = ?", job, mark, sha256)?.['n']);
+    const known = number(database.get("SELECT n FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind = 'added' AND data_set = ?", job, mark, sha256)?.['n']);
     if (known !== undefined) return known;
     const made = nextInstance(database, job);
     database.run("INSERT INTO instance (job, n, kind, mark, data_set, generation) VALUES (?, ?, 'added', ?, ?, 0)", job, made, mark, sha256);

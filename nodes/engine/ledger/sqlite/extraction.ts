@@ -24,7 +24,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
   /** Same UID and same data set: duplicate, or the instance of an extraction before this one. Same UID, other content: conflict. */
   const judge = (id: JobId, job: number, generation: number, entry: number, found: FoundInstance, mtime: number | undefined): JudgedEntry => {
     const mark = database.mark(found.sopInstanceUID);
-    const known = database.all('SELECT n, kind, data_set, generation FROM instance WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
+    const known = database.all('SELECT n, kind, data_set, generation FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
     const same = known.find((row) => row['data_set'] === found.dataSetSha256);
     if (same !== undefined && same['generation'] === generation) return { entry, kind: 'duplicate', code: 'DUPLICATE', instance: Number(same['n']), remove: found.path };
 
@@ -95,7 +95,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
       const job = table.n(id);
       return database.all(
         `SELECT file.*, instance.sealed AS about, q.instance AS aside FROM instance
-         JOIN file ON file.job = instance.job AND file.instance = instance.n AND file.stage = 'extract'
+         JOIN file INDEXED BY file_instance ON file.job = instance.job AND file.instance = instance.n AND file.stage = 'extract'
          LEFT JOIN quarantine AS q ON q.job = ?1 AND q.instance = instance.n
          WHERE instance.job = ?2 AND instance.n > ?3 AND instance.kind = 'instance' ORDER BY instance.n LIMIT ?4`, id, job, after, limit,
       ).map((row) => ({

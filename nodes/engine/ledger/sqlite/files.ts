@@ -35,7 +35,7 @@ export function fileOperations(database: Database, table: JobTable): Synchronous
     preparedFiles(id: JobId, stage: Preparation['stage'], settings: string, from: readonly string[]): FileRow[] {
       const job = table.n(id);
       return from.flatMap((path) => database
-        .all('SELECT * FROM file WHERE job = ? AND stage = ? AND source = ? AND settings = ?', job, stage, path, settings)
+        .all('SELECT * FROM file INDEXED BY file_source WHERE job = ? AND stage = ? AND source = ? AND settings = ?', job, stage, path, settings)
         .map((row) => readFile(database, table, job, row)));
     },
 

@@ -4,6 +4,9 @@
 export const APPLICATION_ID = 0x45584443;
 
 /**
+ * Queries name the index where a primary key that also begins with the job would do: without statistics SQLite takes it
+ * for the better one, and walks through the whole job for each of its files.
+ *
  * What identifies a patient is in columns named `sealed` only: encrypted under the job's own key in `secret`, which is
  * overwritten when the job closes. Nulling alone leaves copies in unused parts of pages when SQLite rebalances its
  * trees, secure_delete or not. `mark` columns hold keyed digests, for looking things up without storing them.
@@ -35,12 +38,12 @@ CREATE TABLE file (
   bytes INTEGER NOT NULL, mtime REAL, run TEXT NOT NULL, profile TEXT, sealed BLOB, PRIMARY KEY (job, path)
 ) WITHOUT ROWID;
 CREATE INDEX file_source ON file (job, stage, source);
-CREATE INDEX file_instance ON file (job, instance);
+CREATE INDEX file_instance ON file (job, instance, stage);
 CREATE TABLE destination (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, label TEXT NOT NULL);
 CREATE TABLE delivery (
   job INTEGER, instance INTEGER, destination INTEGER, mark BLOB NOT NULL, uid TEXT, sha256 TEXT NOT NULL, state TEXT NOT NULL,
   level TEXT, code TEXT, status TEXT, warned INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-  PRIMARY KEY (job, destination, instance)
+  PRIMARY KEY (job, instance, destination)
 ) WITHOUT ROWID;
 CREATE INDEX delivery_mark ON delivery (destination, mark);
 CREATE TABLE step (job INTEGER, step TEXT, position INTEGER NOT NULL, at INTEGER NOT NULL, code TEXT, PRIMARY KEY (job, step)) WITHOUT ROWID;

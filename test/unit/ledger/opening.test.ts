@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import test from 'node:test';
+import { createLedger } from '../../../nodes/engine/ledger/ledger';
+import { Bench, until } from './fixture';
+
+test('a directory has one ledger in a process; the next one waits while the former closes', async () => {
+  await using bench = await Bench.open();
+  const second = createLedger('second', bench.settings);
+  await assert.rejects(second.open(), { code: 'LEDGER_LOCKED' });
+  const closing = bench.ledger.close();
+  await second.open();
+  await closing;
+  assert.equal(second.status().state, 'ready');
+  const third = createLedger('third', bench.settings);
+  const [, opened] = await Promise.allSettled([second.close(), third.open()]);
+  assert.equal(opened.status, 'fulfilled');
+  await third.close();
+});
+
+test('a ledger of a newer version is refused and left as it is', async () => {
+  await using bench = await Bench.open();
+  await bench.ledger.close();
+  const file = join(bench.settings.directory, 'ledger.sqlite');
+  const database = new DatabaseSync(file);
+  database.exec('PRAGMA user_version = 99');
+  database.close();
+  const before = await readFile(file);
+  await assert.rejects(createLedger('later', bench.settings).open(), { code: 'LEDGER_NEWER' });
+  assert.deepEqual(await readFile(file), before);
+});
+
+test('a damaged ledger, and a file that is none, are refused and kept', async () => {
+  await using bench = await Bench.open();
+  await bench.take();
+  await bench.ledger.close();
+  const file = join(bench.settings.directory, 'ledger.sqlite');
+  const sound = await readFile(file);
+  const damaged = Buffer.from(sound);
+  damaged.fill(0x5a, 4096, 4096 * 4);
+  for (const content of [damaged, Buffer.from('this is no database, it is a text of some length'.repeat(100))]) {
+    await writeFile(file, content);
+    await assert.rejects(createLedger('later', bench.settings).open(), { code: 'LEDGER_DAMAGED' });
+    assert.deepEqual(await readFile(file), content);
+  }
+  await writeFile(file, sound);
+  const ledger = createLedger('later', bench.settings);
+  await ledger.open();
+  assert.equal((await ledger.jobs()).length, 1);
+  await ledger.close();
+});
+
+test('what is asked of a closed ledger is answered with LEDGER_CLOSED, and an intake under way as well', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const taking = bench.ledger.take(await bench.intake('x'.repeat(20_000_000)), new AbortController().signal);
+  const closing = bench.ledger.close();
+  await assert.rejects(taking, { code: 'LEDGER_CLOSED' });
+  await closing;
+  await assert.rejects(async () => bench.ledger.jobs(), { code: 'LEDGER_CLOSED' });
+  assert.throws(() => bench.ledger.enter(token, 'extract'), { code: 'LEDGER_CLOSED' });
+  assert.equal(await bench.ledger.room(), 'closed');
+  assert.equal(bench.ledger.status().state, 'closed');
+});
+
+test('listeners hear of each change of the status', async () => {
+  await using bench = await Bench.open();
+  const heard: string[] = [];
+  const listening = bench.ledger.onStatus(({ state, open }) => { heard.push(`${state} ${open}`); });
+  await bench.take();
+  await until(() => heard.includes('ready 1'));
+  listening[Symbol.dispose]();
+  await bench.ledger.close();
+  assert.ok(!heard.includes('closed 0') && !heard.includes('closed 1'));
+});
