@@ -117,6 +117,11 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+/** Whether a job with this error waits until a person has mended a setting, rather than fail: its files are not at fault. */
+export function awaitsPerson(code: ErrorCode): boolean {
+  return ERRORS[code].stage === 'config' || code === 'PROFILE_CHANGED';
+}
+
 export interface ErrorDetails {
   /** The job's neutral name, never a value of a patient. */
   readonly job?: string;

@@ -84,7 +84,7 @@ export class FolderSource {
   readonly dispose = async (job: Job, origin: unknown, disposition: Disposition, reason: Reason): Promise<void> => {
     if (!isOriginals(origin)) return;
     const { signal } = this.#closing;
-    const { done, failed, deletes, ledger } = this.#options;
+    const { done, failed, deletes } = this.#options;
     if (disposition === 'put-back') {
       this.#watcher?.release(origin.roots, origin);
       return;
@@ -93,15 +93,13 @@ export class FolderSource {
       const folder = join(failed, job.name);
       await moveOriginals(origin, folder, signal);
       await writeWhole(join(folder, 'reason.json'), `${JSON.stringify(reason, undefined, 2)}\n`);
-    } else if (deletes && (await isProved(ledger, job))) await deleteOriginals(origin, signal);
+    } else if (deletes && isProved(job, reason)) await deleteOriginals(origin, signal);
     else await moveOriginals(origin, join(done, job.name), signal);
     this.#watcher?.release(origin.roots);
   };
 }
 
-/** Whether no destination took its response for proof. Without a receipt nothing is proved, and the originals are moved. */
-async function isProved(ledger: Ledger, job: Job): Promise<boolean> {
-  const id = job.duplicateOf ?? job.id;
-  const destinations = (await ledger.receipt(id))?.destinations ?? [];
-  return destinations.length > 0 && destinations.every(({ levels }) => Object.entries(levels).every(([level, count]) => level !== 'response' || count === 0));
+/** Whether every delivery was proved by more than a response. Of a duplicate the ledger cannot say, so its originals are moved. */
+function isProved({ outcome }: Job, { byResponse, entries }: Reason): boolean {
+  return outcome === 'complete' && byResponse === 0 && entries.instance > 0;
 }

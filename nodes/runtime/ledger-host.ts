@@ -1,6 +1,7 @@
 /** Runs a ledger for its config node: opens it, again where that may help later; starts its replay; closes it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExdicomError, toExdicomError } from '../engine/errors';
+import { CONFIGURATION } from '../engine/ledger/ledger-types';
 import type { Ledger } from '../engine/ledger/ledger-types';
 import { registerLedger } from './ledgers';
 import type { ConfigNode, Red } from './red';
@@ -8,9 +9,6 @@ import { StatusLine } from './status';
 
 /** Milliseconds between attempts to open a ledger that another process holds, or whose disk is away. */
 const OPEN_AGAIN = 5000;
-
-/** Jobs that wait for a person to mend a setting wait for this address; every deploy may have brought it. */
-export const CONFIGURATION = 'configuration';
 
 export class LedgerHost {
   readonly ledger: Ledger | undefined;

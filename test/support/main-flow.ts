@@ -43,7 +43,7 @@ export async function drop(userDir: string, name: string, content: Buffer, inbox
 
 /** A zip of 24 CT slices of a made-up patient, SAMPLE^PATIENT; each call is another study. */
 export async function sampleStudy(folder: string): Promise<Buffer> {
-  const { writeSampleStudy } = await import(pathToFileURL(join(process.cwd(), 'scripts', 'sample-study.mjs')).href) as { writeSampleStudy(path: string): Promise<void> };
+  const { writeSampleStudy } = await import(pathToFileURL(join(process.cwd(), 'scripts', 'sample-study.mjs')).href) as { writeSampleStudy: (path: string) => Promise<void> };
   const path = join(folder, 'sample-study.tmp');
   await writeSampleStudy(path);
   return readFile(path);

@@ -1,8 +1,10 @@
 /** What becomes of a job whose stage failed. */
-import { ExdicomError, toExdicomError } from '../errors';
+import { ExdicomError, awaitsPerson, toExdicomError } from '../errors';
 import type { Stage } from '../errors';
 import type { JobId, JobToken } from '../model';
+import { clock } from './core';
 import type { LedgerCore, LiveJob } from './core';
+import { CONFIGURATION } from './ledger-types';
 import type { Failure, RetryPolicy } from './ledger-types';
 import type { Quarantine } from './quarantine';
 import type { Replay } from './replay';
@@ -42,7 +44,7 @@ export class Failing {
       const failure = core.noticed(toExdicomError(thrown));
       if (failure.code !== 'DISK_FULL') throw failure;
       // It cannot even be written down; the job goes on when there is room again.
-      job.wantsSend = true;
+      Object.assign(job, { wantsSend: true, notBefore: clock() + policy.delay });
       return { kind: 'parked', until: Date.now() + policy.delay };
     }
   }
@@ -62,7 +64,7 @@ export class Failing {
       this.#replay.pump();
       return { kind: 'needs-password' };
     }
-    return error.retryable ? this.#park(job, error, policy) : this.#doom(job, error);
+    return error.retryable || awaitsPerson(error.code) ? this.#park(job, error, policy) : this.#doom(job, error);
   }
 
   async #park(job: LiveJob, error: ExdicomError, policy: RetryPolicy): Promise<Failure> {
@@ -77,7 +79,8 @@ export class Failing {
     const again = row.state === 'parked';
     const failures = again ? row.failures : row.failures + 1;
     const nextAt = Math.max(now + retryDelay(policy, failures, error.retryAfter), again ? row.nextAt ?? 0 : 0);
-    const waitsFor = [...new Set([...(again ? row.waitsFor : []), ...(error.destination === undefined ? [] : [error.destination])])];
+    const awaited = error.destination ?? (awaitsPerson(error.code) ? CONFIGURATION : undefined);
+    const waitsFor = [...new Set([...(again ? row.waitsFor : []), ...(awaited === undefined ? [] : [awaited])])];
     core.update(job, await core.store.parked(row.id, { nextAt, failures, failingSince, waitsFor, error: factsOf(job, error) }));
     job.interrupted = false;
     this.#replay.schedule(job);

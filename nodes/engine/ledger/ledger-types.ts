@@ -86,6 +86,8 @@ export interface Reason {
   /** Counts of the entries by kind. */
   readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };
   readonly leftOut: number;
+  /** Deliveries that nothing but a response proves: a source that deletes its original must not, while there are any. */
+  readonly byResponse: number;
   readonly duplicateOf?: JobId;
 }
 
@@ -246,6 +248,9 @@ export type Failure =
   | { readonly kind: 'needs-password' }
   | { readonly kind: 'terminal' };
 
+/** What jobs wait for whose error a person must mend in a setting. */
+export const CONFIGURATION = 'configuration';
+
 export interface RetryPolicy {
   /** Milliseconds. */
   readonly delay: number;
@@ -346,7 +351,7 @@ export interface Ledger {
   // out nodes
   planDeliveries(id: JobId, destination: DestinationInfo, files: readonly DicomFile[]): Promise<readonly PlannedDelivery[]>;
   recordDeliveries(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void>;
-  /** The destination answers again: jobs parked for it are due now, in order. */
+  /** The destination answers again: jobs parked for it are due now, in order. `CONFIGURATION`: a deploy may have mended a setting. */
   destinationUp(address: string): void;
 
   // finish

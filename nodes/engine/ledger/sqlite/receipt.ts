@@ -32,6 +32,7 @@ export function buildReason(database: Database, job: JobRow, assessment: Assessm
     failed: failures(database, job.n).map(({ instance, destination, code }) => ({ instance, destination, code })),
     entries: assessment.entries,
     leftOut: assessment.destinations.filter(({ required }) => required).reduce((sum, { leftOut }) => sum + leftOut, 0),
+    byResponse: Number(database.get("SELECT count(*) AS n FROM delivery WHERE job = ? AND state = 'verified' AND level = 'response'", job.n)?.['n'] ?? 0),
   };
 }
 
