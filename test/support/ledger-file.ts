@@ -1,26 +1,28 @@
 /** What a ledger's file says, read from outside when nobody holds it. */
+import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
 
-/** Receipts of all closed jobs, by the job's name. */
-export function receiptsIn(directory: string): Map<string, Receipt> {
-  const database = new DatabaseSync(join(directory, 'ledger.sqlite'), { readOnly: true });
+/** The rows of a query; none before the ledger has made its file and tables. */
+function rows<T>(directory: string, query: string): T[] {
+  const file = join(directory, 'ledger.sqlite');
+  if (!existsSync(file)) return [];
+  const database = new DatabaseSync(file, { readOnly: true });
   try {
-    const rows = database.prepare('SELECT name, receipt FROM job WHERE receipt IS NOT NULL').all() as Array<{ name: string; receipt: string }>;
-    return new Map(rows.map(({ name, receipt }) => [name, JSON.parse(receipt) as Receipt]));
+    if (database.prepare("SELECT name FROM sqlite_master WHERE name = 'job'").get() === undefined) return [];
+    return database.prepare(query).all() as T[]; // the caller names the columns of its own query
   } finally {
     database.close();
   }
 }
 
+/** Receipts of all closed jobs, by the job's name. */
+export function receiptsIn(directory: string): Map<string, Receipt> {
+  return new Map(rows<{ name: string; receipt: string }>(directory, 'SELECT name, receipt FROM job WHERE receipt IS NOT NULL').map(({ name, receipt }) => [name, JSON.parse(receipt) as Receipt]));
+}
+
 /** How many jobs are in each state. */
 export function jobStates(directory: string): Record<string, number> {
-  const database = new DatabaseSync(join(directory, 'ledger.sqlite'), { readOnly: true });
-  try {
-    const rows = database.prepare('SELECT state, count(*) AS count FROM job GROUP BY state').all() as Array<{ state: string; count: number }>;
-    return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
-  } finally {
-    database.close();
-  }
+  return Object.fromEntries(rows<{ state: string; count: number }>(directory, 'SELECT state, count(*) AS count FROM job GROUP BY state').map(({ state, count }) => [state, count]));
 }
