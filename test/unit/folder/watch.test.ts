@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { ExdicomError } from '../../../nodes/engine/errors';
+import type { Candidate } from '../../../nodes/engine/folder/candidates';
+import { FolderWatcher } from '../../../nodes/engine/folder/watch';
+import type { Look, WatchHandler, WatchSettings } from '../../../nodes/engine/folder/watch';
+
+interface Bench {
+  readonly folder: string;
+  readonly watcher: FolderWatcher;
+  /** Names of the roots of each item taken, in order. */
+  readonly taken: string[][];
+  readonly looks: Look[];
+  readonly look: (times?: number) => Promise<void>;
+}
+
+/** A watcher that looks only when it is told to. */
+async function watching(test: (bench: Bench) => Promise<void>, settings: Partial<WatchSettings> | ((folder: string) => Partial<WatchSettings>) = {}, handler: Partial<WatchHandler> = {}): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'exdicom-watch-'));
+  const taken: string[][] = [];
+  const looks: Look[] = [];
+  const watcher = new FolderWatcher({ folder, subfolders: true, interval: 1_000_000, stable: 0, maxWait: 1_000_000, exclude: [], ...(typeof settings === 'function' ? settings(folder) : settings) }, {
+    whole: async () => true,
+    room: async () => true,
+    take: async ({ roots }) => { taken.push(roots.map((root) => basename(root))); return 'job'; },
+    looked: (look) => { looks.push(look); },
+    ...handler,
+  });
+  try {
+    await test({ folder, watcher, taken, looks, look: async (times = 2) => { for (let look = 0; look < times; look += 1) await watcher.look(); } });
+  } finally {
+    await watcher.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe('a watched folder', () => {
+  it('gives a file only after two looks that agree', async () => {
+    await watching(async ({ folder, taken, look }) => {
+      await writeFile(join(folder, 'a.dcm'), 'one');
+      await look(1);
+      assert.deepEqual(taken, []);
+      await appendFile(join(folder, 'a.dcm'), 'two');
+      await look(1);
+      assert.deepEqual(taken, []);
+      await look(1);
+      assert.deepEqual(taken, [['a.dcm']]);
+      await look(3);
+      assert.equal(taken.length, 1);
+    });
+  });
+
+  it('waits as long as it is told to after the last change', async () => {
+    await watching(async ({ folder, taken, look, looks }) => {
+      await writeFile(join(folder, 'a.dcm'), 'one');
+      await look(3);
+      assert.deepEqual(taken, []);
+      assert.equal(looks.at(-1)?.waiting, 1);
+    }, { stable: 1_000_000 });
+  });
+
+  it('leaves unfinished transfers, dot files, links and its own folders alone', async () => {
+    await watching(async ({ folder, taken, look }) => {
+      for (const name of ['a.part', 'b.TMP', 'c.crdownload', '.hidden', '.x.dcm.3fJ2']) await writeFile(join(folder, name), 'x');
+      await mkdir(join(folder, 'own'));
+      await writeFile(join(folder, 'own', 'x'), 'x');
+      await symlink('/etc/hostname', join(folder, 'link'));
+      await symlink('/etc', join(folder, 'links'));
+      await mkdir(join(folder, 'empty'));
+      await look(3);
+      assert.deepEqual(taken, []);
+      await rename(join(folder, 'a.part'), join(folder, 'a.zip'));
+      await look(2);
+      assert.deepEqual(taken, [['a.zip']]);
+    }, (folder) => ({ exclude: [join(folder, 'own')] }));
+  });
+
+  it('takes the volumes of a set together, in their order, and nothing of it before it is whole', async () => {
+    let whole = false;
+    await watching(async ({ folder, taken, look }) => {
+      for (const name of ['s.part2.rar', 's.part10.rar', 's.part1.rar', 'other.zip']) await writeFile(join(folder, name), 'x');
+      await look(3);
+      assert.deepEqual(taken, [['other.zip']]);
+      whole = true;
+      await look(1);
+      assert.deepEqual(taken.at(-1), ['s.part1.rar', 's.part2.rar', 's.part10.rar']);
+    }, {}, { whole: async ({ roots }) => whole || roots.length === 1 });
+  });
+
+  it('takes what is not whole after the longest wait all the same', async () => {
+    await watching(async ({ folder, taken, look }) => {
+      await writeFile(join(folder, 'a.zip'), 'x');
+      await look(2);
+      assert.deepEqual(taken, [['a.zip']]);
+    }, { maxWait: 0 }, { whole: async () => false });
+  });
+
+  it('takes a sub-folder as one job when nothing in it changes, without what is unfinished', async () => {
+    const found: Candidate[] = [];
+    await watching(async ({ folder, look }) => {
+      await mkdir(join(folder, 'study', 'deep'), { recursive: true });
+      await writeFile(join(folder, 'study', 'deep', 'IM1'), 'x');
+      await look(1);
+      await writeFile(join(folder, 'study', 'IM2.part'), 'x');
+      await look(3);
+      assert.equal(found.length, 0);
+      await rename(join(folder, 'study', 'IM2.part'), join(folder, 'study', 'IM2'));
+      await writeFile(join(folder, 'study', '.DS_Store'), 'x');
+      await look(2);
+      assert.deepEqual(found.map(({ kind, files }) => [kind, ...files.map(({ name }) => name)]), [['folder', 'IM2', 'deep/IM1']]);
+    }, {}, { take: async (candidate) => { found.push(candidate); return 'job'; } });
+  });
+
+  it('leaves sub-folders alone where they are no jobs', async () => {
+    await watching(async ({ folder, taken, look }) => {
+      await mkdir(join(folder, 'study'));
+      await writeFile(join(folder, 'study', 'IM1'), 'x');
+      await look(3);
+      assert.deepEqual(taken, []);
+    }, { subfolders: false });
+  });
+
+  it('takes the oldest first, and no more than there is room for', async () => {
+    let room = 1;
+    await watching(async ({ folder, taken, look, looks }) => {
+      for (const [name, time] of [['young', 3], ['old', 1], ['middle', 2]] as const) {
+        await writeFile(join(folder, name), 'x');
+        await utimes(join(folder, name), time, time);
+      }
+      await look(2);
+      assert.deepEqual(looks.at(-1), { waiting: 2, full: true });
+      room = 5;
+      await look(1);
+      assert.deepEqual(taken, [['old'], ['middle'], ['young']]);
+    }, {}, { room: async () => { room -= 1; return room >= 0; } });
+  });
+
+  it('takes nothing twice while its job is open, and a new file of the same name afterwards', async () => {
+    await watching(async ({ folder, watcher, taken, look }) => {
+      const path = join(folder, 'a.zip');
+      watcher.hold([path]);
+      await writeFile(path, 'x');
+      await look(3);
+      assert.deepEqual(taken, []);
+      watcher.release([path]);
+      await look(2);
+      assert.deepEqual(taken, [['a.zip']]);
+    });
+  });
+
+  it('leaves alone what was put back, until somebody changes it', async () => {
+    let fingerprint = '';
+    await watching(async ({ folder, watcher, taken, look }) => {
+      const path = join(folder, 'a.zip');
+      await writeFile(path, 'x');
+      await look(2);
+      watcher.release([path], { fingerprint });
+      await look(3);
+      assert.equal(taken.length, 0);
+      await appendFile(path, 'y');
+      await look(2);
+      assert.equal(fingerprint === '', false);
+      watcher.release([path]);
+    }, {}, { take: async (candidate) => { fingerprint = candidate.fingerprint; return 'job'; } });
+  });
+
+  it('tries again, but not at once, what could not be taken, and goes on with the rest', async () => {
+    const tried: string[] = [];
+    await watching(async ({ folder, look, looks }) => {
+      await writeFile(join(folder, 'bad'), 'x');
+      await utimes(join(folder, 'bad'), 1, 1);
+      await writeFile(join(folder, 'good'), 'x');
+      await look(4);
+      assert.deepEqual(tried, ['bad', 'good']);
+      assert.equal(looks[1]?.error?.code, 'DISK_FULL');
+    }, {}, {
+      take: async ({ roots }) => {
+        tried.push(basename(roots[0] ?? ''));
+        if (roots[0]?.endsWith('bad') === true) throw new ExdicomError('DISK_FULL');
+        return 'job';
+      },
+    });
+  });
+
+  it('says that it cannot be read, and works again when it can', async () => {
+    await watching(async ({ folder, taken, look, looks }) => {
+      await rm(folder, { recursive: true });
+      await look(1);
+      assert.equal(looks.at(-1)?.error?.code, 'SOURCE_UNREADABLE');
+      await mkdir(folder);
+      await writeFile(join(folder, 'a'), 'x');
+      await look(2);
+      assert.deepEqual(taken, [['a']]);
+      assert.equal(looks.at(-1)?.error, undefined);
+    });
+  });
+
+  it('stops in the middle of a look without another word', async () => {
+    await watching(async ({ folder, watcher, look, looks }) => {
+      await writeFile(join(folder, 'a'), 'x');
+      await look(1);
+      const taking = watcher.look();
+      await new Promise((resolve) => { setImmediate(resolve); });
+      await watcher.stop();
+      await taking;
+      assert.equal(looks.length, 1);
+    }, {}, { take: (_candidate, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason as Error); }); }) });
+  });
+});
