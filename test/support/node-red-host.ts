@@ -3,12 +3,16 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 
 export interface HostOptions {
   /** `node-red` or `node-red-4`. */
   readonly version: string;
   readonly userDir: string;
-  readonly pack: string;
+  /** Folder of the pack; absent where it is installed in the user directory. */
+  readonly pack?: string;
+  /** Tell all that can be seen of every message, log line and status, whoever gets it. */
+  readonly deep?: boolean;
 }
 
 export type ToHost =
@@ -22,6 +26,8 @@ export type FromHost =
   | { readonly kind: 'message'; readonly node: string; readonly type: string; readonly message: Record<string, unknown> }
   | { readonly kind: 'status'; readonly node: string; readonly text: string }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  /** With `deep`: one message on its way from a node (its id and type) to another, a log line or a status, with every property there is, hidden ones too. */
+  | { readonly kind: 'heard'; readonly what: 'message' | 'log' | 'status'; readonly node: string; readonly from: string; readonly to: string; readonly text: string }
   | { readonly kind: 'deployed' }
   | { readonly kind: 'stopped' };
 
@@ -36,7 +42,7 @@ interface Runtime {
     on(event: 'node-status', listener: (event: { id: string; status?: { text?: string } }) => void): void;
     once(event: 'flows:started', listener: () => void): void;
   };
-  readonly hooks: { add(hook: string, listener: (event: { msg: object; destination: { id: string; node: { type: string } } }) => void): void };
+  readonly hooks: { add(hook: string, listener: (event: { msg: object; source: { id: string; node?: { type: string } }; destination: { id: string; node: { type: string } } }) => void): void };
   readonly nodes: { getNode(id: string): { receive(message: object): void } | null };
   readonly runtime: {
     readonly flows: { setFlows(options: { flows: { flows: readonly object[] }; deploymentType: string }): Promise<unknown> };
@@ -47,7 +53,10 @@ interface Runtime {
 /** Kinds of core nodes whose input tells the test what happened. */
 const WATCHED = new Set(['debug']);
 
-async function host({ version, userDir, pack }: HostOptions): Promise<void> {
+/** Everything of a value that any output could show. */
+const all = (value: unknown): string => inspect(value, { depth: 40, showHidden: true, getters: true, maxArrayLength: null, maxStringLength: null, breakLength: Infinity });
+
+async function host({ version, userDir, pack, deep = false }: HostOptions): Promise<void> {
   const require = createRequire(join(process.cwd(), 'package.json'));
   const RED = require(version) as Runtime;
   const express = createRequire(require.resolve(`${version}/package.json`))('express') as () => { use(path: string, app: object): void };
@@ -56,27 +65,35 @@ async function host({ version, userDir, pack }: HostOptions): Promise<void> {
   const say = (message: FromHost): void => { process.send?.(message); };
 
   RED.init(server, {
-    userDir, flowFile: 'flows.json', nodesDir: [pack], httpAdminRoot: '/', httpNodeRoot: '/node', credentialSecret: false,
+    userDir, flowFile: 'flows.json', nodesDir: pack === undefined ? [] : [pack], httpAdminRoot: '/', httpNodeRoot: '/node', credentialSecret: false,
     editorTheme: { tours: false, projects: { enabled: false } }, telemetry: { enabled: false },
     logging: {
       console: { level: 'off' },
       test: {
-        level: 'info', metrics: false, audit: false,
-        handler: () => ({ level, msg }: { level: number; msg: unknown }) => { say({ kind: 'log', level, text: String(msg instanceof Error ? msg.message : msg) }); },
+        level: deep ? 'trace' : 'info', metrics: false, audit: false,
+        handler: () => (line: { level: number; msg: unknown; id?: string }) => {
+          const { level, msg, id = '' } = line;
+          if (deep) say({ kind: 'heard', what: 'log', node: id, from: 'log', to: 'log', text: all(line) });
+          say({ kind: 'log', level, text: String(msg instanceof Error ? msg.message : msg) });
+        },
       },
     },
   });
   app.use('/', RED.httpAdmin);
-  RED.events.on('node-status', ({ id, status }) => { say({ kind: 'status', node: id, text: status?.text ?? '' }); });
+  RED.events.on('node-status', ({ id, status }) => {
+    if (deep) say({ kind: 'heard', what: 'status', node: id, from: 'status', to: 'status', text: all(status) });
+    say({ kind: 'status', node: id, text: status?.text ?? '' });
+  });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   // `start` and `setFlows` resolve before the flows have started.
   const flowsStarted = (): Promise<void> => new Promise((resolve) => { RED.events.once('flows:started', () => { resolve(); }); });
+  RED.hooks.add('onReceive.test', ({ msg, source, destination: { id, node } }) => {
+    if (deep) say({ kind: 'heard', what: 'message', node: source.id, from: source.node?.type ?? '', to: node.type, text: all(msg) });
+    if (WATCHED.has(node.type)) say({ kind: 'message', node: id, type: node.type, message: JSON.parse(JSON.stringify(msg)) as Record<string, unknown> });
+  });
   const started = flowsStarted();
   await RED.start();
   await started;
-  RED.hooks.add('onReceive.test', ({ msg, destination: { id, node } }) => {
-    if (WATCHED.has(node.type)) say({ kind: 'message', node: id, type: node.type, message: JSON.parse(JSON.stringify(msg)) as Record<string, unknown> });
-  });
   const types = (await RED.runtime.nodes.getNodeList({})).filter(({ id }) => id.includes('exdicom'));
   say({ kind: 'started', version: RED.version(), port: (server.address() as AddressInfo).port, types });
 

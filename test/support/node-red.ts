@@ -13,6 +13,7 @@ export interface FlowNode {
 }
 
 type Message = Extract<FromHost, { kind: 'message' }>;
+type Heard = Omit<Extract<FromHost, { kind: 'heard' }>, 'kind'> | { readonly what: 'output'; readonly node: ''; readonly from: string; readonly to: string; readonly text: string };
 
 export interface NodeRedOptions {
   readonly version?: 'node-red' | 'node-red-4';
@@ -20,6 +21,10 @@ export interface NodeRedOptions {
   /** An existing one, for a restart; else a new one is made and removed at the end. */
   readonly userDir?: string;
   readonly env?: Record<string, string>;
+  /** Hear everything: all properties of every message, log line and status, and what the process writes. */
+  readonly deep?: boolean;
+  /** The pack is in the user directory's node_modules already. */
+  readonly installed?: boolean;
 }
 
 /** Where this build lies: the folder above `test` and `nodes`. */
@@ -29,6 +34,8 @@ export class NodeRed implements AsyncDisposable {
   readonly messages: Message[] = [];
   readonly statuses: Array<{ readonly node: string; readonly text: string }> = [];
   readonly logs: Array<{ readonly level: number; readonly text: string }> = [];
+  /** With `deep`. */
+  readonly heard: Heard[] = [];
   readonly #child: ChildProcess;
   readonly #temporary: string | undefined;
   readonly #changed = new Set<() => void>();
@@ -40,16 +47,19 @@ export class NodeRed implements AsyncDisposable {
     this.#child = child;
     this.#temporary = temporary;
     child.on('message', (message: FromHost) => { this.#heard(message); });
+    for (const [from, stream] of Object.entries({ stdout: child.stdout, stderr: child.stderr })) {
+      stream?.setEncoding('utf8').on('data', (text: string) => { this.heard.push({ what: 'output', node: '', from, to: from, text }); });
+    }
     child.on('exit', (code) => { this.exited = { code }; this.#tell(); });
   }
 
-  static async start({ version = 'node-red', flows, userDir, env = {} }: NodeRedOptions): Promise<NodeRed> {
+  static async start({ version = 'node-red', flows, userDir, env = {}, deep = false, installed = false }: NodeRedOptions): Promise<NodeRed> {
     const temporary = userDir === undefined ? await mkdtemp(join(tmpdir(), 'exdicom-flow-')) : undefined;
     const directory = userDir ?? temporary ?? '';
-    const pack = await packFolder(directory);
+    const pack = installed ? undefined : await packFolder(directory);
     await writeFile(join(directory, 'flows.json'), JSON.stringify(flows));
-    const child = fork(join(__dirname, 'node-red-host.js'), [JSON.stringify({ version, userDir: directory, pack })], {
-      env: { ...process.env, EXDICOM_DEID_KEY: '', ...env }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    const child = fork(join(__dirname, 'node-red-host.js'), [JSON.stringify({ version, userDir: directory, pack, deep })], {
+      env: { ...process.env, EXDICOM_DEID_KEY: '', ...env }, stdio: deep ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const red = new NodeRed(child, directory, temporary);
     try {
@@ -119,6 +129,7 @@ export class NodeRed implements AsyncDisposable {
     if (message.kind === 'message') this.messages.push(message);
     if (message.kind === 'status') this.statuses.push(message);
     if (message.kind === 'log') this.logs.push(message);
+    if (message.kind === 'heard') this.heard.push(message);
     if (message.kind === 'deployed') this.#deployed += 1;
     this.#tell();
   }
@@ -129,7 +140,7 @@ export class NodeRed implements AsyncDisposable {
 }
 
 /** The pack as Node-RED finds an installed one: its package.json, and the build beside it. */
-async function packFolder(userDir: string): Promise<string> {
+export async function packFolder(userDir: string): Promise<string> {
   const folder = join(userDir, 'pack');
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'package.json'), await readFile(join(process.cwd(), 'package.json')));
