@@ -31,6 +31,8 @@ export class Closing {
   readonly #configuration: () => string;
   readonly #finishers = new Map<string, { readonly rule: FinishRule; readonly finisher: Finisher }>();
   readonly #timers = new Map<JobId, NodeJS.Timeout>();
+  /** Jobs whose closing steps were asked for while they ran. */
+  readonly #again = new Set<JobId>();
   /** Looks at one job follow one another. */
   readonly #looks = new Map<JobId, Promise<Finish>>();
 
@@ -148,14 +150,21 @@ export class Closing {
 
   /** Goes on with the closing steps; what fails is tried again later. */
   run(job: LiveJob, failures = 0): void {
-    if (job.closing || !this.#core.ready) return;
+    const { id } = job.row;
+    if (!this.#core.ready || this.#core.jobs.get(id) !== job) return;
+    if (job.closing) {
+      this.#again.add(id);
+      return;
+    }
+    this.#again.delete(id);
+    clearTimeout(this.#timers.get(id));
     job.closing = true;
     void this.#steps(job).catch((thrown: unknown) => {
       const error = this.#core.noticed(toExdicomError(thrown));
       if (error.code === 'LEDGER_CLOSED') return;
-      clearTimeout(this.#timers.get(job.row.id));
-      const wait = Math.min(STEP_CAP, STEP_DELAY * 2 ** failures);
-      this.#timers.set(job.row.id, setTimeout(() => { this.run(job, failures + 1); }, wait).unref());
+      // What it lacked may have come while it was at it.
+      const wait = this.#again.has(id) ? 1 : Math.min(STEP_CAP, STEP_DELAY * 2 ** failures);
+      this.#timers.set(id, setTimeout(() => { this.run(job, failures + 1); }, wait).unref());
     }).finally(() => {
       job.closing = false;
       this.#replay.pump();
@@ -200,6 +209,7 @@ export class Closing {
     await clear();
     const receipt = await core.store.close(id);
     core.drop(id);
+    this.#again.delete(id);
     this.#replay.forget(id);
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
@@ -211,7 +221,9 @@ export class Closing {
   async #announce(id: JobId, token: JobToken, node: string, receipt: string): Promise<void> {
     const found = this.#finishers.get(node);
     if (found === undefined || !this.#replay.hasStarted) return;
-    found.finisher(JSON.parse(receipt) as Receipt, token);
+    try {
+      found.finisher(JSON.parse(receipt) as Receipt, token);
+    } catch { /* It had its receipt; what it makes of it is its own. */ }
     await this.#core.store.announced(id);
   }
 

@@ -1,5 +1,5 @@
 /** What the parts of a ledger share: its settings, its store, the jobs that are not closed, and its state. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ExdicomError } from '../errors';
 import type { Stage } from '../errors';
 import type { JobId, JobToken, OwnPath } from '../model';
@@ -23,6 +23,8 @@ export interface LiveJob {
   sentHere: boolean;
   /** It is to be sent as soon as it may. */
   wantsSend: boolean;
+  /** Not to be sent before, though it wants to: what stopped it could not be written down. */
+  notBefore: number;
   /** When a parked job is due. */
   dueAt: number | undefined;
   /** Last sign of life. */
@@ -60,7 +62,7 @@ export class LedgerCore {
   readonly #closedLately = new Set<JobId>();
 
   constructor(readonly id: string, readonly settings: LedgerSettings) {
-    const root = settings.directory;
+    const root = resolve(settings.directory);
     this.folders = { root, work: join(root, 'work'), quarantine: join(root, 'quarantine'), done: join(root, 'done'), failed: join(root, 'failed') };
   }
 
@@ -154,7 +156,7 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
+      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
     };
     this.jobs.set(row.id, job);
     this.changed();

@@ -1,5 +1,4 @@
 /** One open store per directory and process: a redeploy opens the same directory again while the old ledger still closes. */
-import { resolve } from 'node:path';
 import { ExdicomError } from '../errors';
 
 interface Turn {
@@ -17,20 +16,22 @@ export interface DirectoryTurn {
   end(): void;
 }
 
-/** @throws {ExdicomError} LEDGER_LOCKED where a ledger of this process has the directory and is not closing. */
+/**
+ * @param directory absolute.
+ * @throws {ExdicomError} LEDGER_LOCKED where a ledger of this process has the directory and is not closing.
+ */
 export async function takeTurn(directory: string): Promise<DirectoryTurn> {
-  const key = resolve(directory);
-  for (let before = turns.get(key); before !== undefined; before = turns.get(key)) {
+  for (let before = turns.get(directory); before !== undefined; before = turns.get(directory)) {
     if (!before.closing) throw new ExdicomError('LEDGER_LOCKED', { detail: 'another ledger node has this directory' });
     await before.over;
   }
   let end!: () => void;
   const turn: Turn = { over: new Promise((done) => { end = done; }), closing: false };
-  turns.set(key, turn);
+  turns.set(directory, turn);
   return {
     closing: () => { turn.closing = true; },
     end: () => {
-      if (turns.get(key) === turn) turns.delete(key);
+      if (turns.get(directory) === turn) turns.delete(directory);
       turn.closing = true;
       end();
     },

@@ -56,7 +56,9 @@ export class IntakeDesk {
   async room(bytes = 0): Promise<Room> {
     const core = this.#core;
     if (!core.ready) return 'closed';
-    if (core.diskFull || (await this.freeBytes()) < bytes * FACTOR) return 'space';
+    // A disk that does not answer has no room either.
+    const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
+    if (core.diskFull || free < bytes * FACTOR) return 'space';
     let parked = 0;
     for (const { row: { state } } of core.jobs.values()) if (state === 'parked' || state === 'needs-password') parked += 1;
     if (parked >= core.settings.maxParked) return 'parked';

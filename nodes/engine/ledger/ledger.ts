@@ -23,6 +23,7 @@ import { Presence } from './presence';
 import { Quarantine } from './quarantine';
 import { Replay } from './replay';
 import { openStore } from './store-client';
+import type { StoreClient } from './store-client';
 import { makeFolders, Upkeep } from './upkeep';
 
 /** Milliseconds that the store's thread has to end in an orderly way; `close` promises 3 s. */
@@ -79,16 +80,14 @@ class SqliteLedger implements Ledger {
 
   async #open(): Promise<void> {
     const core = this.#core;
+    let client: StoreClient | undefined;
     try {
       if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
-      this.#turn = await takeTurn(this.settings.directory);
+      this.#turn = await takeTurn(core.folders.root);
       if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
       await makeFolders(core);
-      const client = await openStore(this.settings.directory);
-      if (core.closed) {
-        await client.close(CLOSE_PATIENCE);
-        throw new ExdicomError('LEDGER_CLOSED');
-      }
+      client = await openStore(core.folders.root);
+      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
       const { jobs, condemned } = await client.store.start();
       for (const row of jobs) this.#replay.schedule(core.add(row));
       core.opened(client);
@@ -100,6 +99,7 @@ class SqliteLedger implements Ledger {
     } catch (thrown) {
       const error = toExdicomError(thrown, { stage: 'ledger' });
       core.failed(error);
+      await client?.close(CLOSE_PATIENCE);
       if (!core.closed) this.#turn?.end();
       this.#opening = undefined;
       throw error;

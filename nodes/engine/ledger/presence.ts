@@ -22,7 +22,7 @@ export class Presence {
   enter(token: JobToken, node: string): Visit {
     const core = this.#core;
     const { id } = token;
-    if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+    if (!core.ready) throw new ExdicomError('LEDGER_CLOSED');
     const job = token.ledger === core.id ? core.jobs.get(id) : undefined;
     if (job === undefined || job.row.state === 'closing') {
       if (job?.row.outcome === 'cancelled') throw new ExdicomError('JOB_CANCELLED', { job: token.name });

@@ -128,7 +128,7 @@ export class Replay {
     const waiting: LiveJob[] = [];
     for (const job of this.#core.jobs.values()) {
       const { state, doomed, sourceKey } = job.row;
-      if (doomed || job.visits.size > 0 || this.#sender(sourceKey) === undefined) continue;
+      if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(sourceKey) === undefined) continue;
       const due = state === 'parked' && job.dueAt !== undefined && job.dueAt <= now;
       if (due || (job.wantsSend && (state === 'open' || state === 'needs-password' || state === 'parked'))) waiting.push(job);
     }
@@ -190,7 +190,9 @@ export class Replay {
   }
 
   async #sendNext(): Promise<boolean> {
-    if (this.#suspectAlone() !== undefined || this.#core.diskFull || this.running() >= this.#core.settings.slots) return false;
+    // On a full disk one at a time goes on: it may be the one that makes room.
+    const slots = this.#core.diskFull ? 1 : this.#core.settings.slots;
+    if (this.#suspectAlone() !== undefined || this.running() >= slots) return false;
     const waiting = this.#waiting();
     const job = waiting.find(({ row }) => row.crashes > 0) ?? waiting[0];
     if (job === undefined) return false;

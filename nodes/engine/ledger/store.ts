@@ -225,7 +225,7 @@ export interface JobStore {
   files(id: JobId, paths: readonly string[]): Promise<readonly FileRow[]>;
   /** The digests of these files were computed anew and are as recorded. */
   trust(id: JobId, files: ReadonlyArray<{ readonly path: string; readonly mtimeMs: number }>): Promise<void>;
-  /** Instances of which no stage has made anything yet, with their extracted files. */
+  /** Instances that are neither de-identified nor delivered yet, with their extracted files. */
   unprepared(id: JobId): Promise<ReadonlyArray<{ readonly instance: number; readonly path: OwnPath }>>;
 
   /** Notes files that are to be set aside; an instance that is noted already stays as it is. */

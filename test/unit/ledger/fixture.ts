@@ -111,12 +111,12 @@ export class Bench {
   }
 
   /** Files of the job's own, as `extract` would find them. `uid#content` in each: same UID and content is a duplicate. */
-  async entries(token: JobToken, instances: readonly string[], others: readonly FoundEntry[] = []): Promise<FoundEntry[]> {
+  async entries(token: JobToken, instances: readonly string[], others: readonly FoundEntry[] = [], first = 1): Promise<FoundEntry[]> {
     const folder = await this.ledger.stageFolder(token.id, 'extract');
     const found = await Promise.all(instances.map(async (instance, index): Promise<FoundEntry> => {
       const [uid = '', content = ''] = instance.split('#');
       const bytes = Buffer.from(`${uid}#${content}`);
-      const path = join(folder, `${String(index + 1).padStart(6, '0')}.dcm`) as OwnPath;
+      const path = join(folder, `${String(first + index).padStart(6, '0')}.dcm`) as OwnPath;
       await writeFile(path, bytes);
       return {
         kind: 'instance', name: `PATIENT/${index}`, bytes: bytes.length,

@@ -1,5 +1,6 @@
 /** One SQLite database and its lock: opening, migrating, transactions, statements and the sealing of what identifies. */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -8,7 +9,10 @@ import { ExdicomError, toExdicomError } from '../../errors';
 import { APPLICATION_ID, MIGRATIONS } from './schema';
 
 export const DATABASE_FILE = 'ledger.sqlite';
-/** Held with an exclusive SQLite lock while a store is open: the operating system lets go of it when the process dies, however it dies. */
+/**
+ * Held with an exclusive SQLite lock while a store is open: the operating system lets go of it when the process dies, however
+ * it dies. Nothing else in this process may open it: POSIX locks end when any handle of theirs is closed.
+ */
 export const LOCK_FILE = 'ledger.lock';
 
 /** Milliseconds to wait for a process that is just going. */
@@ -54,7 +58,7 @@ export class Database {
   readonly #sqlite: DatabaseSync;
   readonly #lock: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
-  readonly #keys = new Map<number, Buffer>();
+  readonly #keys = new Map<number, KeyObject>();
   readonly #salt: Buffer;
   #broken: unknown;
   #checkpointDue = false;
@@ -188,12 +192,13 @@ export class Database {
     this.checkpoint();
   }
 
-  #key(job: number): Buffer {
+  #key(job: number): KeyObject {
     let key = this.#keys.get(job);
     if (key === undefined) {
       const stored = this.get('SELECT key FROM secret WHERE job = ?', job)?.['key'];
       if (!(stored instanceof Uint8Array)) throw new ExdicomError('INTERNAL', { stage: 'ledger', detail: 'sealed' });
-      key = Buffer.from(stored);
+      // A third of the time that bare bytes take.
+      key = createSecretKey(stored);
       this.#keys.set(job, key);
     }
     return key;

@@ -67,7 +67,8 @@ export function fileOperations(database: Database, table: JobTable): Synchronous
       const job = table.n(id);
       return database.all(
         `SELECT file.instance, file.path FROM file WHERE file.job = ?1 AND file.stage = 'extract'
-          AND NOT EXISTS (SELECT 1 FROM file AS later WHERE later.job = ?1 AND later.instance = file.instance AND later.stage <> 'extract')
+          AND NOT EXISTS (SELECT 1 FROM file AS later INDEXED BY file_instance WHERE later.job = ?1 AND later.instance = file.instance AND later.profile IS NOT NULL)
+          AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.job = ?1 AND delivery.instance = file.instance AND delivery.state IN ('sent', 'verified'))
           AND NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.job = ?2 AND q.instance = file.instance)`, job, id,
       ).map((row) => ({ instance: Number(row['instance']), path: row['path'] as OwnPath }));
     },

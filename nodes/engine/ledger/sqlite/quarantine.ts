@@ -7,7 +7,7 @@ import { present, text } from './job-table';
 import type { JobTable } from './job-table';
 
 /** A job's name as the name of a folder; prefixes may be names that a person gave to a node. */
-export const folderName = (name: string): string => name.replace(/[^\w-]+/gu, '-').slice(0, 80);
+export const folderName = (name: string): string => name.replace(/[^\p{L}\p{N}_-]+/gu, '-').slice(-60);
 
 export function noteQuarantine(database: Database, table: JobTable, id: JobId, { instance, code, stage, path, detail }: QuarantineRequest): void {
   database.run(
