@@ -155,8 +155,9 @@ export class IntakeDesk {
     const core = this.#core;
     core.drop(id);
     try {
-      await core.store.discardJob(id);
+      // First the files: on a full disk they are the room that the rest needs.
       await core.task('ledger.remove', { files: [], folders: [core.workFolder(id)] });
+      await core.store.discardJob(id);
     } catch { /* The next start drops it and sweeps its folder. */ }
   }
 

@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { ExdicomError } from '../errors';
+import { Ballast } from './sqlite/ballast';
 import { Database, storageError } from './sqlite/database';
 import { sqliteStore } from './sqlite/sqlite-store';
 import type { JobStore, Synchronous } from './store';
@@ -47,6 +48,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
     return;
   }
 
+  const ballast = new Ballast(directory);
   const queue: StoreRequest[] = [];
   const run = ({ id, method, args }: StoreRequest): StoreAnswer => {
     try {
@@ -57,6 +59,14 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
       return { id, ok: false, error: facts(thrown) };
     }
   };
+  const commit = (body: () => void): void => {
+    try {
+      database.transaction(body);
+    } catch (thrown) {
+      if (storageError(thrown).code !== 'DISK_FULL' || !ballast.drop()) throw thrown;
+      database.transaction(body);
+    }
+  };
   const flush = (): void => {
     const group = queue.splice(0, GROUP);
     const last = group.findIndex(({ method }) => method === 'shutdown');
@@ -64,12 +74,13 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
     let answers: StoreAnswer[] = [];
     if (requests.length > 0) {
       try {
-        database.transaction(() => { answers = requests.map(run); });
+        commit(() => { answers = requests.map(run); });
       } catch (thrown) {
         const error = facts(thrown);
         answers = requests.map(({ id }) => ({ id, ok: false, error }));
       }
       database.afterCommit();
+      ballast.take();
       say({ kind: 'answers', answers });
     }
     if (last !== -1) {

@@ -9,7 +9,7 @@ import type { Quarantine } from './quarantine';
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
 /** Milliseconds between two looks whether a full disk has room again. */
-const SPACE_LOOK = 10_000;
+const SPACE_LOOK = 5_000;
 
 /** What fails here is tried again at its next turn. */
 const quietly = (work: () => Promise<void>) => (): void => { work().catch(() => undefined); };
