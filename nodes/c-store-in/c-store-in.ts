@@ -1,5 +1,6 @@
 import { listenSettings } from '../engine/dimse/listen-settings';
 import { Receiver } from '../engine/dimse/receive';
+import { handleClose } from '../runtime/input';
 import type { Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings } from '../runtime/settings';
@@ -62,12 +63,9 @@ export = (RED: Red): void => {
       };
     });
 
-    node.on('close', (_removed: boolean, done: () => void) => {
-      void (async () => {
-        await source.close();
-        status.close();
-        done();
-      })();
+    handleClose(node, async () => {
+      status.close();
+      await source.close();
     });
   });
 };

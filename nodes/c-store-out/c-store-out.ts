@@ -12,7 +12,7 @@ import { Settings } from '../runtime/settings';
 import { runStage } from '../runtime/stage';
 
 /** Messages side by side: one may wait for its verification while others are sent. */
-const MESSAGES = 4;
+const MESSAGES = 16;
 
 /** Sends DICOM files to a PACS by C-STORE and verifies that they arrived. */
 export = (RED: Red): void => {

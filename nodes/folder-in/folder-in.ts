@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { sep } from 'node:path';
+import { ExdicomError } from '../engine/errors';
 import { FolderWatcher } from '../engine/folder/watch';
 import type { Look } from '../engine/folder/watch';
 import { handleInput } from '../runtime/input';
@@ -30,6 +31,9 @@ export = (RED: Red): void => {
       const { root, done, failed } = ledger.folders;
       settings.required('folder');
       const folder = settings.path('folder', root);
+      const { root: _root, ...own } = ledger.folders;
+      // It would take in its own ledger, or what it has done.
+      if (folder === root || Object.values(own).some((taboo) => `${folder}${sep}`.startsWith(`${taboo}${sep}`))) throw new ExdicomError('CONFIG_INVALID', { detail: 'folder: belongs to the ledger' });
       // A folder of ours is made; anywhere else a missing one may be a share that is not mounted.
       if (folder.startsWith(root + sep)) await mkdir(folder, { recursive: true, mode: 0o700 });
       const deletes = settings.choice('disposal', ['move', 'delete']) === 'delete';
@@ -47,7 +51,7 @@ export = (RED: Red): void => {
         subfolders: settings.boolean('subfolders'),
         stable: settings.number('stable', 0, 86_400) * 1000,
         maxWait: settings.number('maxWait', 0, 1440) * 60_000,
-        exclude: [...Object.values(ledger.folders), ...from.targets, join(folder, 'done'), join(folder, 'failed')],
+        exclude: [...Object.values(ledger.folders), ...from.targets],
       }, { whole: from.whole, room: from.room, take: from.take, looked: show });
       await from.start(watcher, signal);
       status.idle();

@@ -1,6 +1,7 @@
 import { createLedger } from '../engine/ledger/ledger';
 import type { LedgerSettings } from '../engine/ledger/ledger-types';
 import { attempt } from '../runtime/attempt';
+import { handleClose } from '../runtime/input';
 import { LedgerHost } from '../runtime/ledger-host';
 import type { LedgerNode } from '../runtime/ledgers';
 import type { ConfigNode, Node, Red } from '../runtime/red';
@@ -25,12 +26,7 @@ export = (RED: Red): void => {
       opened: { value: (signal: AbortSignal) => host.opened(signal) },
       onFailure: { value: (listener: Parameters<LedgerNode['onFailure']>[0]) => host.onFailure(listener) },
     });
-    node.on('close', (_removed: boolean, done: () => void) => {
-      void (async () => {
-        await host.close();
-        done();
-      })();
-    });
+    handleClose(node, () => host.close());
   });
 };
 

@@ -1,7 +1,5 @@
-import type { ConnectionOptions } from 'node:tls';
 import type { RequestHandler } from 'express';
 import { echo } from '../engine/dimse/echo';
-import { pacsSettings } from '../engine/dimse/peer';
 import type { PacsSettings } from '../engine/dimse/peer';
 import { ExdicomError, toExdicomError } from '../engine/errors';
 import { attempt } from '../runtime/attempt';
@@ -9,8 +7,7 @@ import type { PacsNode } from '../runtime/pacs';
 import { configNode } from '../runtime/red';
 import type { ConfigNode, Node, Red } from '../runtime/red';
 import { register } from '../runtime/register';
-import { Settings } from '../runtime/settings';
-import { defaults } from './properties';
+import { pacsOf } from './pacs-settings';
 import type { PacsProperties } from './properties';
 
 /** Milliseconds after which the dialog's button has its answer, whatever the peer does. */
@@ -23,10 +20,12 @@ export = (RED: Red): void => {
     const settings = attempt(() => pacsOf(RED, node, saved));
     const abort = new AbortController();
     node.users = {};
-    Object.assign(node, settings.error === undefined ? { settings: settings.value } : { failure: settings.error });
-    const { value } = settings;
-    if (value === undefined) node.error(settings.error);
-    else node.reachable = reach(value, abort.signal);
+    if (settings.error === undefined) {
+      Object.assign(node, { settings: settings.value, reachable: reach(settings.value, abort.signal) });
+    } else {
+      Object.assign(node, { failure: settings.error });
+      node.error(settings.error);
+    }
     node.on('close', () => { abort.abort(); });
   });
 
@@ -54,51 +53,6 @@ async function reach(peer: PacsSettings, signal: AbortSignal): Promise<ExdicomEr
   } catch (thrown) {
     return signal.aborted ? undefined : toExdicomError(thrown);
   }
-}
-
-function pacsOf(RED: Red, node: Node, saved: Partial<PacsProperties>): PacsSettings {
-  const settings = new Settings<PacsProperties>(RED, node, saved, defaults);
-  const port = settings.integer('port', 1, 65_535);
-  const tls = tlsOf(RED, settings.text('tls'));
-  const query = { host: settings.text('queryHost'), port: settings.text('queryPort'), calledAET: settings.text('queryAet') };
-  const seconds = (property: keyof PacsProperties): number => settings.number(property, 1, 86_400) * 1000;
-  return pacsSettings({
-    host: settings.required('host'),
-    port,
-    calledAET: settings.required('aet'),
-    callingAET: settings.required('callingAet'),
-    ...(tls === undefined ? {} : { tls }),
-    timeouts: {
-      connect: seconds('connectTimeout'), association: seconds('associationTimeout'), response: seconds('responseTimeout'),
-      progress: seconds('writeTimeout'), release: seconds('releaseTimeout'),
-    },
-    associations: settings.integer('associations', 1, 16),
-    nudge: settings.boolean('nudge'),
-    level: settings.choice('verification', ['response', 'C-FIND']),
-    ...(query.host === '' && query.port === '' && query.calledAET === '' ? {} : {
-      queryPeer: {
-        host: query.host || settings.text('host'),
-        port: query.port === '' ? port : settings.integer('queryPort', 1, 65_535),
-        calledAET: query.calledAET || settings.text('aet'),
-      },
-    }),
-    verifyWait: settings.number('findWait', 0, 1440) * 60_000,
-    identifiedAllowed: settings.boolean('identifiedAllowed'),
-    label: settings.text('name'),
-  });
-}
-
-/** What core's TLS node offers to those who use it. */
-interface TlsNode extends Node {
-  readonly valid: boolean;
-  addTLSOptions(options: ConnectionOptions): ConnectionOptions;
-}
-
-function tlsOf(RED: Red, id: string): ConnectionOptions | undefined {
-  if (id === '') return undefined;
-  const node = configNode(RED, id, 'tls-config') as TlsNode | undefined; // core registers this type, and only it
-  if (node?.valid !== true) throw new ExdicomError('CONFIG_INVALID', { detail: 'tls' });
-  return node.addTLSOptions({});
 }
 
 /** The peer of an edit dialog: its values, saved or not; variables are those of the node, where it is there already. */

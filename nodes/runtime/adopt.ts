@@ -36,7 +36,7 @@ export class Adopter {
     this.#ledger = attempt(() => ledgerNode(RED, ledgerId));
     if (this.#ledger.error !== undefined) return;
     const found = this.#ledger.value;
-    this.#owned.push(useConfig(found, node), found.onFailure((failure) => { if (failure !== undefined) status.failed(failure); }));
+    this.#owned.push(useConfig(found, node), found.onFailure(showing(status)));
     const { ledger } = found;
     if (ledger === undefined) return;
     this.#owned.push(ledger.attachSource({
@@ -79,6 +79,16 @@ export class Adopter {
   close(): void {
     for (const owned of this.#owned.splice(0)) owned[Symbol.dispose]();
   }
+}
+
+/** Shows that the ledger cannot be used, and that it can again. */
+function showing(status: StatusLine): (failure: ExdicomError | undefined) => void {
+  let failed = false;
+  return (failure) => {
+    if (failure !== undefined) status.failed(failure);
+    else if (failed) status.idle();
+    failed = failure !== undefined;
+  };
 }
 
 /** What a payload holds: a Buffer, a path of a file or folder, a DicomFile, or a list of the last two. */

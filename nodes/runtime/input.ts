@@ -97,10 +97,7 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
       run.abort.abort(interrupted);
     }
     const closing = async (): Promise<void> => { await handler.close(removed); };
-    void (async () => {
-      await settledWithin(CLOSE_WAIT, [...working, closing()]);
-      done();
-    })();
+    void endWithin([...working, closing()], done);
   });
 }
 
@@ -130,10 +127,17 @@ function once<A extends unknown[]>(call: (...values: A) => void): (...values: A)
   };
 }
 
-/** When all have settled, or the time is over. Never rejects. */
-export async function settledWithin(milliseconds: number, promises: Iterable<Promise<unknown>>): Promise<void> {
+/** For nodes without an input: the same bounded close. */
+export function handleClose(node: Node, close: () => Promise<void> | void): void {
+  const closing = async (): Promise<void> => { await close(); };
+  node.on('close', (_removed: boolean, done: () => void) => { void endWithin([closing()], done); });
+}
+
+/** Calls `done` when all have settled, or the time for closing is over. */
+async function endWithin(promises: ReadonlyArray<Promise<unknown>>, done: () => void): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => { timer = setTimeout(resolve, milliseconds); });
+  const limit = new Promise<void>((resolve) => { timer = setTimeout(resolve, CLOSE_WAIT); });
   await Promise.race([Promise.allSettled(promises), limit]);
   clearTimeout(timer);
+  done();
 }

@@ -9,7 +9,7 @@ export interface PacsNode extends ConfigNode {
   readonly settings?: PacsSettings;
   readonly failure?: ExdicomError;
   /** The C-ECHO at start: undefined when it was answered, else why not. */
-  reachable?: Promise<ExdicomError | undefined>;
+  readonly reachable?: Promise<ExdicomError | undefined>;
 }
 
 /** @throws {ExdicomError} CONFIG_INVALID where none is chosen, or it is disabled or not valid. */

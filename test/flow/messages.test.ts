@@ -65,6 +65,7 @@ describe('a message without a job', () => {
 describe('a token', () => {
   it('that is no token, or of a ledger or job that is not here, ends as JOB_UNKNOWN and harms nothing', async () => {
     await using red = await NodeRed.start({ flows: mainFlow() });
+    await red.until(() => red.status('ledger') === 'idle');
     const token: JobToken = { id: 'x' as JobToken['id'], name: 'folder-in 0001', ledger: 'ledger', attempt: 1 };
     const tokens: unknown[] = ['text', {}, { ...token, ledger: 'other' }, token, { ...token, attempt: '1' }, { ...token, id: { toString: 1 } }, [token]];
     for (const job of tokens) red.receive('extract', { payload: '/etc/passwd', job });

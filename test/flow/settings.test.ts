@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -96,6 +96,30 @@ describe('a setting that is wrong', () => {
     await red.until(blocked);
     // One of the two has it, and works.
     assert.notEqual(red.status('in2') === 'failed: ledger used', red.status('in') === 'failed: ledger used');
+  });
+
+  it('is a destination folder that is not there: the job waits, nothing is made in its place, and it goes on when it is mounted', async () => {
+    const away = await mkdtemp(join(tmpdir(), 'exdicom-mount-'));
+    try {
+      const share = join(away, 'share');
+      await using red = await NodeRed.start({ flows: mainFlow({ change: { out: { folder: share } } }) });
+      await drop(red.userDir, 'one.zip', await sampleStudy(red.userDir));
+      await red.until(() => codes(red).has('STORAGE_FAILED'));
+      await assert.rejects(stat(share));
+      await mkdir(share);
+      await red.until(() => red.at('d-finish').length === 1);
+      assert.deepEqual(outcomes(red), ['complete']);
+      assert.equal((await filesBelow(share)).length, 24);
+    } finally {
+      await rm(away, { recursive: true, force: true });
+    }
+  });
+
+  it('is a folder of the ledger\'s own, watched', async () => {
+    await using red = await NodeRed.start({ flows: mainFlow({ change: { in: { folder: '.' } } }) });
+    await red.until(() => red.status('in') === 'failed: settings');
+    await red.deploy(mainFlow({ change: { in: { folder: 'work/x' } } }));
+    await red.until(() => red.status('in') === 'failed: settings');
   });
 
   it('is deletion at once with a PACS that proves nothing but its response', async () => {

@@ -13,6 +13,7 @@ import type { PacsSettings } from './peer';
 import { store } from './store';
 import type { StoreResult } from './store';
 import { statusText } from './store-status';
+import { turns } from './turns';
 import { verify } from './verify';
 
 export type DeliveryLedger = Pick<Ledger, 'planDeliveries' | 'recordDeliveries' | 'stageFolder' | 'destinationUp'>;
@@ -85,6 +86,10 @@ class Delivery {
   async send(): Promise<void> {
     const pending = [...this.#in('pending', 'waiting')].sort((one, other) => this.#tried(one) - this.#tried(other));
     if (pending.length === 0 && this.#in('sent').length === 0) return;
+    await turns.during(this.peer.address, this.#signal, () => this.#send(pending));
+  }
+
+  async #send(pending: readonly number[]): Promise<void> {
     const refusal = this.#circuits.refusal(this.peer.address, this.ledger);
     if (refusal !== undefined) throw refusal;
     if (pending.length === 0) return;

@@ -1,5 +1,6 @@
 /** `folder-out`: a job's instances into a folder, each written whole and verified by its digest. */
-import { join } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DeliveryResult, DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
@@ -42,6 +43,7 @@ export const folderAddress = (folder: string): string => `folder:${folder}`;
  */
 export async function deliverToFolder({ ledger, token, destination, files, signal, onProgress }: FolderDelivery): Promise<Delivered> {
   const started = Date.now();
+  await reach(ledger, destination);
   const planned = await ledger.planDeliveries(token.id, destination, files);
   const failed: Array<Delivered['failed'][number]> = [];
   const bytesOf = new Map(planned.map(({ file }) => [file.instance, file.bytes] as const));
@@ -75,6 +77,16 @@ export async function deliverToFolder({ ledger, token, destination, files, signa
   if (verified > 0) ledger.destinationUp(destination.address);
   if (retryable !== undefined) throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver' });
   return { verified, level: verified === 0 ? 'none' : 'digest', warned: 0, failed, bytes, milliseconds: Date.now() - started };
+}
+
+/** A folder of the ledger's own is made; any other must be there, since a missing one may be a share that is not mounted. */
+async function reach({ folders }: Ledger, { folder, address }: FolderDestination): Promise<void> {
+  try {
+    if (folder.startsWith(folders.root + sep)) await mkdir(folder, { recursive: true, mode: 0o700 });
+    else if (!(await stat(folder)).isDirectory()) throw new ExdicomError('STORAGE_FAILED', { detail: 'no folder' });
+  } catch (thrown) {
+    throw new ExdicomError('STORAGE_FAILED', { destination: address, stage: 'deliver', origin: thrown, detail: 'the destination folder is not there' });
+  }
 }
 
 function orderOf({ file, sha256 }: PlannedDelivery, token: JobToken, { folder, layout, identifiedAllowed }: FolderDestination): CopyOrder {
