@@ -60,8 +60,6 @@ export function prepareForm(node: EditorNode): void {
     if (node[property] === undefined && definition.type === undefined) fill(field, definition.value);
     if (field.is('select') && definition.type === undefined) prepareChoice(node, field, node[property]);
     if (field.is('.exdicom-number')) widenForVariables(field);
-    // Node-RED's own buttons beside a configuration node have only an icon.
-    if (definition.type !== undefined) field.siblings('a.red-ui-button').attr({ role: 'button', tabindex: '0' });
     if (definition.validate !== undefined && definition.validate.call(node, node[property], {}) !== true) field.closest('details').prop('open', true);
   }
 }

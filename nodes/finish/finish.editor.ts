@@ -34,12 +34,14 @@ RED.nodes.registerType<FinishProperties>('exdicom-finish', {
   oneditsave() { this.required = required.values().map((name) => name.trim()); },
 });
 
-/** Names of the nodes that deliver, as `finish` knows them; those without a name are known by their address. */
+/** Names of the destinations, as `finish` knows them: of the node, else of its PACS. One without a name is known by its address. */
 function destinationNames(): string[] {
   const names = new Set<string>();
   RED.nodes.eachNode((node: EditorNode) => {
-    const name = node['name'];
-    if (/^exdicom-.+-out$/.test(node.type) && typeof name === 'string' && name.trim() !== '') names.add(name.trim());
+    if (!/^exdicom-.+-out$/.test(node.type)) return;
+    const pacs = typeof node['pacs'] === 'string' ? RED.nodes.node(node['pacs']) : undefined;
+    const name = [node['name'], pacs?.['name']].find((given) => typeof given === 'string' && given.trim() !== '');
+    if (typeof name === 'string') names.add(name.trim());
   });
   return [...names].sort((a, b) => a.localeCompare(b));
 }

@@ -3,6 +3,9 @@ import { nodeLabel, nodeLabelStyle, shown } from '../editor/labels';
 import { decimal, whole } from '../editor/validators';
 import type { LedgerProperties } from './properties';
 
+/** Seconds. */
+const MONTH = 30 * 86_400;
+
 RED.nodes.registerType<LedgerProperties>('exdicom-ledger', {
   category: 'config',
   color: '#B9B3A6',
@@ -11,15 +14,15 @@ RED.nodes.registerType<LedgerProperties>('exdicom-ledger', {
     directory: { value: '' },
     slots: { value: '4', validate: whole('label.slots', 1, 1000) },
     maxParked: { value: '1000', validate: whole('label.maxParked', 1, 1_000_000) },
-    reserve: { value: '2000', validate: whole('label.reserve', 0, 1_000_000_000) },
-    quiet: { value: '60', validate: whole('label.quiet', 1, 86_400) },
-    retryDelay: { value: '30', validate: whole('label.retryDelay', 1, 86_400) },
+    reserve: { value: '2000', validate: decimal('label.reserve', 0, 1_000_000_000) },
+    quiet: { value: '60', validate: decimal('label.quiet', 1, MONTH) },
+    retryDelay: { value: '30', validate: decimal('label.retryDelay', 0.1, MONTH) },
     retryFactor: { value: '2', validate: decimal('label.retryFactor', 1, 10) },
-    retryCap: { value: '1800', validate: whole('label.retryCap', 1, 604_800) },
-    retryJitter: { value: '20', validate: whole('label.retryJitter', 0, 100) },
-    retryAge: { value: '72', validate: decimal('label.retryAge', 0, 8760) },
-    retention: { value: '30', validate: whole('label.retention', 0, 36_500) },
-    quarantineRetention: { value: '0', validate: whole('label.quarantineRetention', 0, 36_500) },
+    retryCap: { value: '1800', validate: decimal('label.retryCap', 0.1, MONTH) },
+    retryJitter: { value: '20', validate: decimal('label.retryJitter', 0, 100) },
+    retryAge: { value: '72', validate: decimal('label.retryAge', 0.001, 8760) },
+    retention: { value: '30', validate: decimal('label.retention', 0, 36_500) },
+    quarantineRetention: { value: '0', validate: decimal('label.quarantineRetention', 0, 36_500) },
   },
   icon: 'ledger.svg',
   paletteLabel: 'ledger',

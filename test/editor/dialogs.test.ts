@@ -2,15 +2,13 @@
 import { strict as assert } from 'node:assert';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { programsMissing, startStorescp } from '../support/dcmtk';
 import { freePort } from '../support/orthanc';
 import {
-  chromiumMissing, closeDialog, deploy, drop, inPage, openConfigDialog, openDialog, openEditor, settled, startBrowser, startNodeRed,
+  chromiumMissing, closeDialog, closeEverything, deploy, drop, inPage, openConfigDialog, openDialog, openEditor, screenshotFolder, settled, startBrowser, startNodeRed,
 } from './running-editor';
 import type { Editor, NodeRed } from './running-editor';
 
@@ -26,8 +24,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
   let editor: Editor;
   let page: Page;
   const ids = new Map<string, string>();
-  const shots = mkdtempSync(join(tmpdir(), 'exdicom-screenshots-'));
-  console.log(`screenshots: ${shots}`);
+  const shots = screenshotFolder();
 
   before(async () => {
     nodeRed = await startNodeRed();
@@ -35,6 +32,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
     editor = await openEditor(browser, nodeRed);
     page = editor.page;
   });
+  beforeEach(() => closeEverything(page));
   after(async () => {
     await browser?.close();
     await nodeRed?.stop();
@@ -112,7 +110,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
     assert.deepEqual((await reasons(id)).sort(), ['Folder: must not be empty', 'Look every: a number from 0.1 to 86,400']);
     await openDialog(page, id);
     await page.fill('#node-input-interval', '${EXDICOM_INTERVAL:-7}');
-    assert.equal(await page.locator('#node-input-interval').evaluate('(input) => input.scrollWidth <= input.clientWidth'), true, 'a variable has room');
+    assert.equal(await inPage(page, `$('#node-input-interval').toArray().every((field) => field.scrollWidth <= field.clientWidth)`), true, 'a variable has room');
     await page.fill('#node-input-folder', 'inbox/ward 3');
     await page.uncheck('#node-input-subfolders');
     await closeDialog(page, 'node-dialog-ok');
@@ -200,7 +198,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
       await page.locator('#dialog-form').getByText('add a password').click();
       await page.locator('#dialog-form ol input[type=password]').last().fill(secret);
     }
-    assert.equal(await page.locator('#dialog-form input[type=password]:visible').count(), 2);
+    assert.equal(await page.locator('#dialog-form .exdicom-form input[type=password]:visible').count(), 2);
     await page.screenshot({ path: join(shots, 'light-extract-passwords.png') });
     await closeDialog(page, 'node-dialog-ok');
     await openDialog(page, ids.get('finish')!);

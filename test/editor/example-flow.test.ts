@@ -1,12 +1,11 @@
 /** Flow 01 as a newcomer meets it: imported from the menu, deployed, fed with a study, and done without an error. */
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readdirSync, renameSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { chromiumMissing, deploy, inPage, openEditor, settled, startBrowser, startNodeRed } from './running-editor';
+import { chromiumMissing, deploy, inPage, openEditor, screenshotFolder, settled, startBrowser, startNodeRed } from './running-editor';
 import type { Editor, NodeRed } from './running-editor';
 
 const RUN_LIMIT = 180_000;
@@ -20,8 +19,7 @@ describe('flow 01 in the editor', { skip: chromiumMissing }, () => {
   let browser: Browser;
   let editor: Editor;
   let page: Page;
-  const shots = mkdtempSync(join(tmpdir(), 'exdicom-screenshots-'));
-  console.log(`screenshots: ${shots}`);
+  const shots = screenshotFolder();
 
   before(async () => {
     nodeRed = await startNodeRed();

@@ -140,6 +140,24 @@ export async function closeDialog(page: Page, button: 'node-dialog-ok' | 'node-d
   await settled(page);
 }
 
+/** Cancels whatever dialogs an earlier test left open. */
+export async function closeEverything(page: Page): Promise<void> {
+  for (let left = 5; left > 0; left -= 1) {
+    const cancel = page.locator('#node-config-dialog-cancel:visible, #node-dialog-cancel:visible').last();
+    if (await cancel.count() === 0) return;
+    await cancel.click();
+    await settled(page);
+  }
+}
+
+/** Where pictures are left for somebody to look at; the next run writes over them. */
+export function screenshotFolder(): string {
+  const folder = join(tmpdir(), 'exdicom-screenshots');
+  mkdirSync(folder, { recursive: true });
+  console.log(`screenshots: ${folder}`);
+  return folder;
+}
+
 /** Dialogs slide in and out. */
 export async function settled(page: Page): Promise<void> {
   await page.waitForTimeout(350);

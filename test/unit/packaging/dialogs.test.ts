@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { configNodes, form, fresh, nodeNames, read, register } from './pack';
+import { configNodes, form, fresh, nodeNames, read, register, texts } from './pack';
 import type { Registered } from './pack';
 
 const requireHere = createRequire(__filename);
@@ -82,6 +82,19 @@ describe('the dialogs', () => {
           assert.equal(check?.length, 2, `${property}: Node-RED takes a reason only from two arguments`);
           const wrong = type === undefined ? { of: 'another kind' } : 'nowhere';
           assert.equal(typeof validate(node(), property, wrong), 'string', property);
+        }
+      });
+
+      it('has the texts of its reasons', () => {
+        const known = texts(name, 'en-US');
+        for (const property of Object.keys(node().definition.defaults)) {
+          for (const value of ['', '-', 'no such thing: \\', ['']]) {
+            const reason = validate(node(), property, value);
+            if (typeof reason !== 'string') continue;
+            const [key = '', values = '{}'] = reason.split(/ (?=\{)/);
+            assert.ok(known.has(key), key);
+            assert.ok(known.has((JSON.parse(values) as { label: string }).label), values);
+          }
         }
       });
 
