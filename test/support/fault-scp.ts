@@ -63,6 +63,8 @@ export interface FaultScp extends AsyncDisposable {
   readonly ends: { aborts: number; releases: number; closes: number };
   /** PDU headers that came alone, before the rest of their PDU, while a response was half sent. */
   readonly nudges: number;
+  /** Bytes of PDUs that connections closed in the middle of. */
+  readonly cutOff: number;
   /** The largest variable field of a P-DATA-TF PDU. */
   readonly largestPdu: number;
   /** Connections that are open now. */
@@ -74,7 +76,7 @@ export { GARBAGE };
 
 export async function startFaultScp(options: FaultScpOptions = {}): Promise<FaultScp> {
   const connections = new Set<Socket>();
-  const state = { associations: [] as RequestedAssociation[], messages: [] as ReceivedMessage[], ends: { aborts: 0, releases: 0, closes: 0 }, nudges: 0, largestPdu: 0 };
+  const state = { associations: [] as RequestedAssociation[], messages: [] as ReceivedMessage[], ends: { aborts: 0, releases: 0, closes: 0 }, nudges: 0, largestPdu: 0, cutOff: 0 };
   const take = (socket: Socket): void => {
     connections.add(socket);
     socket.on('close', () => { connections.delete(socket); });
@@ -87,6 +89,7 @@ export async function startFaultScp(options: FaultScpOptions = {}): Promise<Faul
     port: (server.address() as AddressInfo).port,
     associations: state.associations, messages: state.messages, ends: state.ends,
     get nudges() { return state.nudges; },
+    get cutOff() { return state.cutOff; },
     get largestPdu() { return state.largestPdu; },
     open: () => connections.size,
     async [Symbol.asyncDispose]() {
@@ -96,7 +99,7 @@ export async function startFaultScp(options: FaultScpOptions = {}): Promise<Faul
   };
 }
 
-type State = { associations: RequestedAssociation[]; messages: ReceivedMessage[]; ends: FaultScp['ends']; nudges: number; largestPdu: number };
+type State = { associations: RequestedAssociation[]; messages: ReceivedMessage[]; ends: FaultScp['ends']; nudges: number; largestPdu: number; cutOff: number };
 
 class Connection {
   #bytes = Buffer.alloc(0);
@@ -129,6 +132,7 @@ class Connection {
       }
     });
     this.socket.on('end', () => { this.state.ends.closes += 1; });
+    this.socket.on('close', () => { this.state.cutOff += this.#bytes.length; });
   }
 
   #take(type: number, body: Buffer): void {

@@ -32,12 +32,12 @@ export interface Reencoding {
 }
 
 /**
- * Writes the data set of a Part 10 file, without preamble and File Meta Information, to `target`, which must not exist.
+ * Writes the data set of a Part 10 file, without preamble and File Meta Information, to `target`, which is there and empty.
  * @throws {ExdicomError} DICOM_UNREADABLE with the offset; NO_CONTEXT where values are encapsulated and it is to be implicit
  */
 export function reencode({ path, bytes, target, from, to }: Reencoding, context: TaskContext): { readonly length: number } {
   using file = openDataSet({ path, bytes });
-  const out = openSync(target, 'wx', 0o600);
+  const out = openSync(target, 'r+');
   try {
     const writer = new Writer(out);
     const reencoder = new Reencoder(new Reader(file.fd, file.offset, bytes), writer, (at) => { context.progress(at, bytes); });

@@ -45,19 +45,18 @@ function headersOf(transferSyntaxUID: string): Headers | 'bytes' | undefined {
 async function rewritten(file: KnownFile, from: Headers | 'bytes', to: Headers | 'bytes', { scratch, signal }: Scratch): Promise<DataSetFile> {
   if (scratch === undefined) throw new ExdicomError('NO_CONTEXT', { detail: 'it cannot be sent as it lies on disk, and there is no folder to rewrite it in' });
   const target = join(await scratch(), `${randomUUID()}.sending`);
+  // Made here and only opened by the worker: one that is ended late cannot leave it behind.
+  const fd = openSync(target, 'wx+', 0o600);
+  const dispose = (): void => {
+    closeSync(fd);
+    rmSync(target, { force: true });
+  };
   try {
     const { path, bytes } = file;
     const { length } = await runTask('dimse.reencode', { path, bytes, target, from, to }, { signal, timeLimit: TIME + Math.ceil(TIME_PER_MEGABYTE * bytes / 1e6) });
-    const fd = openSync(target, 'r');
-    return {
-      fd, offset: 0, length,
-      [Symbol.dispose]: () => {
-        closeSync(fd);
-        rmSync(target, { force: true });
-      },
-    };
+    return { fd, offset: 0, length, [Symbol.dispose]: dispose };
   } catch (thrown) {
-    rmSync(target, { force: true });
+    dispose();
     throw thrown;
   }
 }

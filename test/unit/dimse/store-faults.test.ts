@@ -45,7 +45,7 @@ describe('what counts as sent', () => {
     assert.equal(sent.length, 0);
     assert.deepEqual(new Set(Object.values(codes)), new Set(['STORE_BUSY']));
     assert.equal(summary.failure?.code, 'STORE_BUSY');
-    assert.ok(scp.messages.length < 10);
+    assert.equal(scp.messages.length, 5);
     assert.equal(scp.ends.releases, 1);
   });
 
@@ -415,7 +415,7 @@ describe('the nudge', () => {
     await using scp = await startFaultScp({ respond: ({ index }) => (index === 1 ? { status: 0, split: true } : 0), implementationClassUID: DCMTK });
     await assert.rejects(send(study, pacs(scp.port), { signal: stop.signal, onResult: ({ instance }) => { if (instance === 2) stop.abort(new Error('stopped')); } }), /stopped/);
     await eventually(() => scp.open() === 0);
-    assert.equal(scp.ends.aborts, 0);
+    assert.equal(scp.cutOff, 6);
     assert.equal(scp.messages.length, 2);
   });
 });
@@ -434,17 +434,15 @@ describe('stopping', () => {
     await eventually(() => scp.ends.aborts === 1 && scp.open() === 0);
   });
 
-  it('comes to an end with a peer that neither reads nor answers', async () => {
+  it('comes to an end with a peer that neither reads nor answers', { timeout: 60_000 }, async () => {
     using study = makeStudy([{ pixels: 60_000_000 }]);
     const stop = new AbortController();
     await using scp = await startFaultScp();
     await using proxy = await startFaultProxy(scp.port, { kind: 'deaf', direction: 'up', after: 500_000 });
-    const sending = send(study, pacs(proxy.port), { signal: stop.signal });
+    const sending = send(study, pacs(proxy.port, { timeouts: { progress: 3_600_000 } }), { signal: stop.signal });
     await eventually(() => proxy.passed.up >= 500_000);
-    const start = performance.now();
     stop.abort(new Error('stopped'));
     await assert.rejects(sending, /stopped/);
-    assert.ok(performance.now() - start < 3_000, 'longer than a closing node has');
   });
 
   it('while it negotiates: nothing is sent', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { reencode } from '../../../nodes/engine/dimse/reencode';
@@ -31,6 +31,7 @@ function convert(dataSet: Buffer, from: Reencoding['from'] = 'explicit', to: Ree
   using study = makeStudy([{ dataSet }]);
   const file = study.files[0]!;
   const target = join(study.scratch(), 'converted');
+  writeFileSync(target, '');
   const { length } = reencode({ path: file.path, bytes: file.bytes, target, from, to }, { progress: () => { /* nobody looks */ } });
   const converted = readFileSync(target);
   assert.equal(length, converted.length);
