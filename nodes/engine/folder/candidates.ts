@@ -100,12 +100,14 @@ export async function lookInto(folder: string, signal: AbortSignal): Promise<Can
   };
 }
 
-/** The state of files or of a folder now; undefined where any of them is gone. */
-export async function fingerprint(kind: Candidate['kind'], roots: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+/** The state of files or of a folder now, the files under these names; undefined where any of them is gone. */
+export async function fingerprint(
+  kind: Candidate['kind'], roots: readonly string[], signal: AbortSignal, names: readonly string[] = roots.map((root) => basename(root)),
+): Promise<string | undefined> {
   if (kind === 'folder') return (await lookInto(roots[0] ?? '', signal))?.fingerprint;
   const files: CandidateFile[] = [];
-  for (const path of roots) {
-    const file = await facts(path, basename(path));
+  for (const [index, path] of roots.entries()) {
+    const file = await facts(path, names[index] ?? '');
     if (file === undefined) return undefined;
     files.push(file);
   }

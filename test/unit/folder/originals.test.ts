@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fingerprint } from '../../../nodes/engine/folder/candidates';
 import { deleteOriginals, isOriginals, keepSpool, moveOriginals, writeWhole } from '../../../nodes/engine/folder/originals';
 import type { Originals } from '../../../nodes/engine/folder/originals';
@@ -92,13 +93,86 @@ describe('originals', () => {
         await mkdir(join(study, 'deep'), { recursive: true });
         await writeFile(join(study, 'deep', 'IM1'), 'x');
         const taken = await originals('folder', study);
-        await mkdir(join(target, 'study'));
-        await writeFile(join(target, 'study', 'left by a crash'), 'x');
+        await mkdir(join(target, 'study.part'));
+        await writeFile(join(target, 'study.part', 'left by a crash'), 'x');
         assert.equal(await moveOriginals(taken, target, signal), 'moved');
         assert.equal(await readFile(join(target, 'study', 'deep', 'IM1'), 'utf8'), 'x');
         assert.deepEqual(await readdir(target), ['study']);
         assert.deepEqual(await readdir(join(target, 'study')), ['deep']);
         assert.deepEqual(await readdir(folder), []);
+      });
+    }, memory);
+  });
+
+  it('that a crash left half removed behind their copy are removed, not taken for something new', async () => {
+    await inFolder(async (folder) => {
+      const study = join(folder, 'study');
+      const done = join(folder, 'done');
+      await mkdir(study);
+      for (const name of ['IM1', 'IM2', 'IM3']) await writeFile(join(study, name), name);
+      const taken = await originals('folder', study);
+      await cp(study, join(done, 'study'), { recursive: true, preserveTimestamps: true });
+      await rm(join(study, 'IM1'));
+      assert.equal(await moveOriginals(taken, done, signal), 'moved');
+      assert.deepEqual(await readdir(folder), ['done']);
+      assert.deepEqual(await readdir(done), ['study']);
+    });
+  });
+
+  it('never write over what lies where they go', async () => {
+    await inFolder(async (folder) => {
+      const done = join(folder, 'done');
+      await mkdir(done);
+      await writeFile(join(done, 'a.zip'), 'of another ledger');
+      await writeFile(join(folder, 'a.zip'), 'mine');
+      assert.equal(await moveOriginals(await originals('files', join(folder, 'a.zip')), done, signal), 'moved');
+      assert.equal(await readFile(join(done, 'a.zip'), 'utf8'), 'of another ledger');
+      assert.equal(await readFile(join(done, 'a (2).zip'), 'utf8'), 'mine');
+      await writeFile(join(folder, '0001'), 'spooled');
+      await writeFile(join(done, '0001'), 'older');
+      await keepSpool([join(folder, '0001')], done);
+      assert.deepEqual((await readdir(done)).toSorted(), ['0001', '0001 (2)', 'a (2).zip', 'a.zip']);
+    });
+  });
+
+  it('moved by two at once across file systems arrive whole', async (test) => {
+    const memory = '/dev/shm';
+    const there = await stat(memory).catch(() => undefined);
+    if (there === undefined || there.dev === (await stat(tmpdir())).dev) { test.skip('no second file system'); return; }
+    await inFolder(async (target) => {
+      await inFolder(async (folder) => {
+        const study = join(folder, 'study');
+        await mkdir(study);
+        const names = Array.from({ length: 300 }, (_, n) => `IM${n}`);
+        for (const name of names) await writeFile(join(study, name), Buffer.alloc(20_000, name));
+        const taken = await originals('folder', study);
+        const first = moveOriginals(taken, join(target, 'job'), signal);
+        // A deploy while the copy is under way asks for it again.
+        await sleep(30);
+        const second = moveOriginals(taken, join(target, 'job'), signal);
+        assert.deepEqual(await Promise.all([first, second]), ['moved', 'moved']);
+        assert.deepEqual(await readdir(join(target, 'job')), ['study']);
+        assert.deepEqual((await readdir(join(target, 'job', 'study'))).toSorted(), names.toSorted());
+      });
+    }, memory);
+  });
+
+  it('replaced while they were copied stay, and the copy goes', async (test) => {
+    const memory = '/dev/shm';
+    const there = await stat(memory).catch(() => undefined);
+    if (there === undefined || there.dev === (await stat(tmpdir())).dev) { test.skip('no second file system'); return; }
+    await inFolder(async (target) => {
+      await inFolder(async (folder) => {
+        const path = join(folder, 'a.zip');
+        await writeFile(path, Buffer.alloc(100 << 20, 1));
+        const taken = await originals('files', path);
+        const move = moveOriginals(taken, join(target, 'job'), signal);
+        while (!(await readdir(join(target, 'job')).catch((): string[] => [])).includes('a.zip.part')) await sleep(1);
+        await writeFile(join(folder, 'next'), 'the next one');
+        await rename(join(folder, 'next'), path);
+        assert.equal(await move, 'changed');
+        assert.equal(await readFile(path, 'utf8'), 'the next one');
+        assert.deepEqual(await readdir(join(target, 'job')), []);
       });
     }, memory);
   });
