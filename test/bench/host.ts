@@ -110,7 +110,8 @@ function instancesOf(stage: string, message: Message): number {
   }
 }
 
-let stageMeter: Meter | undefined;
+/** One job at a time, so that each stage has one message at most. */
+const stageMeters = new Map<string, Meter>();
 let jobMeter: Meter | undefined;
 
 function received(stage: string, collect: boolean): void {
@@ -118,12 +119,12 @@ function received(stage: string, collect: boolean): void {
   jobMeter?.remember();
   forgetPeak();
   if (stage === 'extract') jobMeter = new Meter();
-  stageMeter = new Meter();
+  stageMeters.set(stage, new Meter());
 }
 
 function sent(stage: string, message: Message): void {
-  const load = stageMeter?.read();
-  stageMeter = undefined;
+  const load = stageMeters.get(stage)?.read();
+  stageMeters.delete(stage);
   if (load !== undefined && stage !== 'finish') tell({ kind: 'stage', figures: { stage, instances: instancesOf(stage, message), ...load } });
   if (stage !== 'finish' || jobMeter === undefined) return;
   const meter = jobMeter;

@@ -65,36 +65,37 @@ export async function ours(root: string, { item, warmUp, instances, wiring, whol
   writeFileSync(join(data, 'flows.json'), JSON.stringify(flow(data, wiring)));
   const options: HostOptions = { userDir: data, pack: await packFolder(data), collect: !whole };
   const host = fork(join(__dirname, 'host.js'), [JSON.stringify(options)], { execArgv: ['--expose-gc'], env: { ...process.env, EXDICOM_DEID_KEY: '' }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const stages = new Map<string, StageFigures>();
-  const closed = (name: string): Promise<Load> => new Promise((resolve, reject) => {
-    host.removeAllListeners();
-    host.on('exit', (code) => { reject(new Error(`Node-RED ended with ${code}`)); });
-    host.on('message', (message: FromHost) => {
-      if (message.kind === 'failed') reject(new Error(message.message));
-      if (message.kind === 'stage') stages.set(message.figures.stage, message.figures);
-      if (message.kind === 'closed') {
-        // Without a destination every instance is left out, which is an exception.
-        if (message.outcome === (wiring.port === undefined ? 'with-exceptions' : 'complete')) resolve(message.load);
-        else reject(new Error(`the job ${name} ended as ${message.outcome}`));
-      }
-    });
+  let heard: (message: FromHost) => void = () => undefined;
+  let broken: (error: Error) => void = () => undefined;
+  host.on('exit', (code) => { broken(new Error(`Node-RED ended with ${code}`)); });
+  host.on('message', (message: FromHost) => {
+    if (message.kind === 'failed') broken(new Error(message.message));
+    else if (message.kind === 'closed' && message.outcome !== 'complete') broken(new Error(`a job ended as ${message.outcome}`));
+    else heard(message);
   });
+  /** Listens before it acts, until what is waited for has come. */
+  const until = <T>(find: (message: FromHost) => T | undefined, act: () => void = () => undefined): Promise<T> => new Promise((resolve, reject) => {
+    broken = reject;
+    heard = (message) => {
+      const found = find(message);
+      if (found !== undefined) resolve(found);
+    };
+    act();
+  });
+  const last = wiring.port !== undefined ? 'c-store-out' : wiring.anonymize ? 'anonymize' : 'extract';
+  const through = (message: FromHost): Outcome | undefined => {
+    if (message.kind === 'stage') stages.set(message.figures.stage, message.figures);
+    // Without a destination a job stays open until it has been quiet for a while.
+    if (whole) return message.kind === 'closed' ? { stages, job: message.load } : undefined;
+    return message.kind === 'stage' && message.figures.stage === last ? { stages, job: message.figures } : undefined;
+  };
+  const stages = new Map<string, StageFigures>();
   try {
-    await new Promise<void>((resolve, reject) => {
-      host.on('exit', (code) => { reject(new Error(`Node-RED ended with ${code}`)); });
-      host.on('message', (message: FromHost) => {
-        if (message.kind === 'ready') resolve();
-        if (message.kind === 'failed') reject(new Error(message.message));
-      });
-    });
-    const warm = closed('that warms up');
-    give(warmUp, data);
-    await warm;
-    const done = closed('that is measured');
-    give(item, data);
-    const job = await done;
+    await until((message) => message.kind === 'ready' || undefined);
+    await until(through, () => { give(warmUp, data); });
+    const outcome = await until(through, () => { give(item, data); });
     for (const { stage, instances: counted } of stages.values()) if (counted !== instances) throw new Error(`${stage} had ${counted} instances of ${instances}`);
-    return { stages, job };
+    return outcome;
   } finally {
     host.removeAllListeners();
     const ended = new Promise((resolve) => { host.once('exit', resolve); });
