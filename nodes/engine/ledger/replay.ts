@@ -28,6 +28,7 @@ export class Replay {
   #pumping = false;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
+  #forgotten: NodeJS.Timeout | undefined;
   #alone: { readonly job: LiveJob; readonly since: number } | undefined;
   /** Slots that intakes hold before their job is there. */
   reserved = 0;
@@ -85,6 +86,18 @@ export class Replay {
     for (const key of this.#attached.keys()) {
       this.#adopt(key);
       this.onAdopted(key);
+    }
+    this.pump();
+    // A message on its way to a node that was just replaced is gone, and nobody saw it go: its job has been silent since.
+    const deployed = clock();
+    clearTimeout(this.#forgotten);
+    this.#forgotten = setTimeout(() => { this.#sendForgotten(deployed); }, this.#core.settings.quiet).unref();
+  }
+
+  #sendForgotten(deployed: number): void {
+    for (const job of this.#core.jobs.values()) {
+      const { state, doomed } = job.row;
+      if (state === 'open' && !doomed && job.visits.size === 0 && job.activeAt <= deployed) job.wantsSend = true;
     }
     this.pump();
   }
@@ -217,6 +230,7 @@ export class Replay {
   }
 
   stop(): void {
+    clearTimeout(this.#forgotten);
     clearTimeout(this.#timer);
   }
 

@@ -33,7 +33,7 @@ test('a job whose instances are all verified closes as complete, once, and leave
   bench.ledger.enter(token, 'finish').leave();
 });
 
-test('finish waits for messages in other nodes, for deliveries under way and for what is parked', async () => {
+test('finish waits for messages in other nodes and for deliveries under way', async () => {
   await using bench = await Bench.open();
   const token = await bench.take();
   const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
@@ -48,6 +48,17 @@ test('finish waits for messages in other nodes, for deliveries under way and for
   await bench.deliver(token, pacs, files);
   await bench.closed(1);
   assert.equal(bench.receipts[0]?.job.outcome, 'complete');
+});
+
+test('finish waits for a parked job, though everything seems to be there', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
+  await bench.ledger.fail(token, new ExdicomError('PEER_UNREACHABLE', { destination: 'second' }), { delay: 60_000, factor: 1, cap: 60_000, jitter: 0, maximumAge: 1e9 });
+  assert.deepEqual(await bench.ledger.finish(token, 'finish'), { closed: false, waitingFor: 'parked' });
+  bench.ledger.destinationUp('second');
+  await until(() => bench.source.sent.length === 1);
+  assert.deepEqual(await bench.ledger.finish(bench.source.sent[0]!.token, 'finish'), { closed: true });
 });
 
 test('an instance that never reached a required destination is left out, after the quiet time, and fails the job', async () => {

@@ -42,9 +42,12 @@ test('several failures of one attempt are one failure, and a job wakes for each 
   bench.ledger.destinationUp('c');
   await sleep(30);
   assert.equal(bench.source.sent.length, 0);
+  bench.ledger.destinationUp('b');
+  await until(() => bench.source.sent.length === 1);
+  await bench.ledger.fail(first, new ExdicomError('PEER_TIMEOUT', { destination: 'a' }));
   bench.ledger.destinationUp('a');
-  await until(() => bench.source.sent.length === 2);
-  assert.deepEqual(bench.source.sent.map(({ token }) => token.id), [first.id, second.id]);
+  await until(() => bench.source.sent.length === 3);
+  assert.deepEqual(bench.source.sent.map(({ token }) => token.id), [first.id, first.id, second.id]);
 });
 
 test('a parked job survives a restart and is sent when due', async () => {
