@@ -26,6 +26,8 @@ export interface InputHandler<P> {
   fail?(error: ExdicomError, presence: P): Promise<void>;
   /** Where errors are answered on the output and not told to Catch nodes: what is sent. */
   answer?(message: Message, error: ExdicomError): Message;
+  /** The message as Catch nodes get it: takes away what they must not see. */
+  conceal?(message: Message): void;
   /** Exactly once for each presence, synchronously. */
   leave(presence: P, ending: Ending): void;
   /** Messages worked on side by side; others wait in order. */
@@ -60,11 +62,17 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
 
   node.on('input', (message, send, done) => {
     const finish = once((error?: ExdicomError) => {
+      if (error !== undefined) handler.conceal?.(message);
       if (error === undefined || handler.answer === undefined) { done(error); return; }
       if (!closed) send(handler.answer(message, error));
       done();
     });
-    if (closed) { finish(new ExdicomError('INTERRUPTED')); return; }
+    if (closed) {
+      // It was on its way here when the node closed; its job must know.
+      try { handler.leave(handler.arrive(message), 'interrupted'); } catch { /* a message without a job, or of one that is not there */ }
+      finish(new ExdicomError('INTERRUPTED'));
+      return;
+    }
     let presence: P;
     try {
       presence = handler.arrive(message);

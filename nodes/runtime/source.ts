@@ -2,7 +2,7 @@
 import { toExdicomError } from '../engine/errors';
 import type { Ledger } from '../engine/ledger/ledger-types';
 import type { JobToken, OwnPath } from '../engine/model';
-import { ledgerNode } from './ledgers';
+import { ledgerNode, ledgerOf } from './ledgers';
 import { useConfig } from './red';
 import type { Node, Red } from './red';
 import type { StatusLine } from './status';
@@ -51,9 +51,12 @@ export class Source {
     return undefined;
   }
 
-  /** Sends a job's first message. */
+  /** Sends a job's message; once the node has closed, the job is marked for whoever is its source next. */
   send(token: JobToken, path: OwnPath, topic: string | undefined): void {
-    if (this.#abort.signal.aborted) return;
+    if (this.#abort.signal.aborted) {
+      try { ledgerOf(token).enter(token, this.#node.id).interrupt(); } catch { /* its ledger has closed as well, and sends it at the next start */ }
+      return;
+    }
     this.#node.send({ ...(topic === undefined ? {} : { topic }), payload: path, job: token });
   }
 

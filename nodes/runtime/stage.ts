@@ -28,6 +28,8 @@ export interface Stage<S> {
   readonly work: (arrival: JobArrival, settings: S, status: StatusLine) => Promise<void>;
   /** Whether a message without a job is given one; else it ends as NOTHING_TO_DO. */
   readonly adopts: boolean;
+  /** Whether Catch nodes get this node's messages without their payload: what may only be seen in front of it. */
+  readonly withholds?: boolean;
   /** Messages worked on side by side. */
   readonly limit?: (settings: S) => number;
   readonly close?: () => Promise<void> | void;
@@ -85,6 +87,10 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
       if (presence.job === undefined || WITHOUT_JOB.has(error.code)) return;
       const failure = await presence.job.ledger.fail(presence.job.token, error);
       if (failure.kind === 'parked') status.waiting(Number.isFinite(failure.until) ? failure.until : undefined);
+    },
+    conceal: (message) => {
+      // The source sends the job again, so nobody needs what a failed attempt was about. A message without a job is its sender's own.
+      if (stage.withholds === true && message['job'] !== undefined) message.payload = null;
     },
     leave: (presence, ending) => {
       const visit = presence.job?.visit;

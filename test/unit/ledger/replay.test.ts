@@ -53,17 +53,28 @@ test('a message interrupted by a deploy is sent again when the flows have starte
   assert.equal(bench.source.sent.length, 1);
 });
 
-test('a job in a node, and one that has just been sent, are left alone by a deploy; a forgotten one is sent again, once', async () => {
+test('a job in a node is left alone by a deploy; a forgotten one is sent again, once', async () => {
   await using bench = await Bench.open({ quiet: 200 });
   const [inside, forgotten] = [await bench.take(), await bench.take()];
   bench.ledger.enter(inside, 'anonymize');
-  bench.ledger.started();
   await sleep(300);
   assert.equal(bench.source.sent.length, 0, 'nothing is sent without a deploy');
   bench.ledger.started();
   await until(() => bench.source.sent.length === 1);
   await sleep(100);
   assert.deepEqual(bench.source.sent.map(({ token }) => token.id), [forgotten.id]);
+});
+
+test('a job that was between two nodes at a deploy is left alone, and sent again when it stays silent, once', async () => {
+  await using bench = await Bench.open({ quiet: 300 });
+  const [silent, alive] = [await bench.take(), await bench.take()];
+  bench.ledger.started();
+  await sleep(100);
+  assert.equal(bench.source.sent.length, 0, 'its message may be on its way');
+  bench.ledger.enter(alive, 'extract').leave();
+  await until(() => bench.source.sent.length === 1);
+  await sleep(400);
+  assert.deepEqual(bench.source.sent.map(({ token }) => token.id), [silent.id]);
 });
 
 test('a forgotten job holds no slot for ever', async () => {
