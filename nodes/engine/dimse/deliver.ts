@@ -4,7 +4,7 @@
  */
 import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
-import type { DeliveryResult, DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
+import type { DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
 import type { Delivered, DicomFile, JobToken, VerificationLevel } from '../model';
 import { circuits as processCircuits } from './circuit';
 import type { Circuits } from './circuit';
@@ -54,12 +54,14 @@ type Standing =
   | { readonly state: 'pending' | 'waiting'; readonly code?: ErrorCode }
   | { readonly state: 'sent' }
   | { readonly state: 'verified'; readonly level: VerificationLevel }
-  | { readonly state: 'failed'; readonly code: ErrorCode; readonly status?: string };
+  | { readonly state: 'failed'; readonly code: ErrorCode };
 
 class Delivery {
   readonly #standings = new Map<number, Standing>();
   readonly #files = new Map<number, PlannedDelivery['file']>();
   readonly #warned = new Set<number>();
+  /** What the destination answered, in this attempt. */
+  readonly #statuses = new Map<number, string>();
   readonly #record: DeliveryRecord;
   readonly #unrecorded = new AbortController();
   readonly #signal: AbortSignal;
@@ -165,7 +167,8 @@ class Delivery {
     let [verified, bytes, weakest] = [0, 0, -1];
     for (const [instance, standing] of this.#standings) {
       if (standing.state === 'failed') {
-        failed.push({ instance, code: standing.code, ...(standing.status === undefined ? {} : { status: standing.status }) });
+        const status = this.#statuses.get(instance);
+        failed.push({ instance, code: standing.code, ...(status === undefined ? {} : { status }) });
       } else if (standing.state === 'verified') {
         verified += 1;
         bytes += this.#file(instance).bytes;
@@ -179,9 +182,10 @@ class Delivery {
     const { instance } = result;
     if (result.kind === 'sent') {
       const status = statusText(result.status);
+      this.#statuses.set(instance, status);
       if (result.warned) this.#warned.add(instance);
       const proven: Standing = this.peer.level === 'response' ? { state: 'verified', level: 'response' } : { state: 'sent' };
-      this.#settle(instance, proven, { status, warned: result.warned });
+      this.#settle(instance, proven);
     } else if (result.attempted || !ERRORS[result.code].retryable) {
       this.#unsettled(instance, result.code, result.status === undefined ? undefined : statusText(result.status));
     }
@@ -189,14 +193,16 @@ class Delivery {
 
   /** It did not work: for good, or for now. */
   #unsettled(instance: number, code: ErrorCode, status?: string): void {
-    const told = status === undefined ? {} : { status };
-    if (ERRORS[code].retryable) this.#settle(instance, { state: 'waiting', code }, told);
-    else this.#settle(instance, { state: 'failed', code, ...told });
+    if (status === undefined) this.#statuses.delete(instance);
+    else this.#statuses.set(instance, status);
+    this.#settle(instance, ERRORS[code].retryable ? { state: 'waiting', code } : { state: 'failed', code });
   }
 
-  #settle(instance: number, standing: Standing, facts: Partial<DeliveryResult> = {}): void {
+  /** A record replaces the one before, so it says all that is known. */
+  #settle(instance: number, standing: Standing): void {
     this.#standings.set(instance, standing);
-    this.#record.add({ instance, ...standing, ...facts });
+    const status = this.#statuses.get(instance);
+    this.#record.add({ instance, ...standing, warned: this.#warned.has(instance), ...(status === undefined ? {} : { status }) });
   }
 
   #in(...states: ReadonlyArray<Standing['state']>): number[] {

@@ -127,6 +127,15 @@ describe('delivering', () => {
     assert.deepEqual(ledger.records.flat().map(({ instance }) => instance), [1, 2, 3, 4]);
   });
 
+  it('a warning is remembered when the instance is found by query', async () => {
+    using study = makeStudy(alike(1));
+    const ledger = deliveryLedger(study.scratch());
+    ledger.remember({ instance: 1, state: 'sent', warned: true, status: '0xB000' });
+    const delivered = await run(ledger, study, pacs(1));
+    assert.deepEqual([delivered.verified, delivered.warned], [1, 1]);
+    assert.equal(ledger.standing(1).warned, true);
+  });
+
   it('nothing more is sent when the ledger cannot be written', async () => {
     using study = makeStudy(alike(2_000));
     const ledger = deliveryLedger(study.scratch());
@@ -148,6 +157,46 @@ describe('delivering', () => {
     assert.equal(scp.messages.length, 2);
     assert.equal((await run(ledger, study, pacs(scp.port))).verified, 2);
     assert.equal(scp.messages.length, 2);
+  });
+});
+
+describe('jobs side by side', () => {
+  it('keep together to the number of associations of their destination', async () => {
+    using study = makeStudy(alike(5));
+    const open = new Set<number>();
+    let most = 0;
+    await using scp = await startFaultScp({ respond: ({ association, index }) => {
+      open.add(association);
+      most = Math.max(most, open.size);
+      if (index === 4) open.delete(association);
+      return { status: 0, delay: 2 };
+    } });
+    const ledgers = Array.from({ length: 6 }, () => deliveryLedger(study.scratch()));
+    const delivered = await Promise.all(ledgers.map((ledger) => run(ledger, study, pacs(scp.port))));
+    assert.deepEqual(delivered.map(({ verified }) => verified), [5, 5, 5, 5, 5, 5]);
+    assert.equal(most, 1);
+  });
+
+  it('one that stops while it waits lets the others go on, in order', async () => {
+    using study = makeStudy(alike(2));
+    await using scp = await startFaultScp({ respond: () => ({ status: 0, delay: 20 }) });
+    const stop = new AbortController();
+    const [first, second, third] = [deliveryLedger(study.scratch()), deliveryLedger(study.scratch()), deliveryLedger(study.scratch())];
+    const running = [run(first, study, pacs(scp.port)), run(second, study, pacs(scp.port), quiet(), stop.signal), run(third, study, pacs(scp.port))] as const;
+    await pause(5);
+    stop.abort(new Error('stopped'));
+    await assert.rejects(running[1], /stopped/);
+    assert.equal((await running[2]).verified, 2);
+    assert.equal((await running[0]).verified, 2);
+    assert.equal(scp.messages.length, 4);
+  });
+
+  it('a destination that dies while they wait is not knocked at by each', async () => {
+    using study = makeStudy(alike(2));
+    await using scp = await startFaultScp({ associate: () => 'fin' });
+    const circuits = quiet();
+    await Promise.all(Array.from({ length: 8 }, () => failsWith(run(deliveryLedger(study.scratch()), study, pacs(scp.port), circuits), 'PEER_CLOSED')));
+    assert.equal(scp.associations.length, 1);
   });
 });
 
