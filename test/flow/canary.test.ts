@@ -46,7 +46,7 @@ describe('the search for canaries', () => {
 describe('planted identifiers', () => {
   it('are nowhere after their jobs have closed: good ones, bad ones, and those that failed', async () => {
     await using run = await CanaryRun.make();
-    await using red = await run.start(true);
+    await using red = await run.start();
     await run.dropMain();
     let jobs = 1 + await run.dropGood(red) + await run.dropBad(red);
     // Each good one comes back through the embedded receiver: main and nested, and the four others.
@@ -59,7 +59,8 @@ describe('planted identifiers', () => {
     assert.deepEqual(told(await run.onDisk()), []);
     const received = await filesBelow(join(run.data, 'received'));
     assert.equal(received.length, 7, received.join(' '));
-    assert.ok((await filesBelow(join(run.data, 'quarantine'))).length >= 3);
+    // The conflict, the secondary capture and the one that is cut off, with their reason.
+    assert.equal((await filesBelow(join(run.data, 'quarantine'))).length, 4);
     assert.equal((await run.working()).length, 1); // the locked archive waits for its password
     await red.stop();
     assert.equal(red.exited?.code, 0);
@@ -69,10 +70,20 @@ describe('planted identifiers', () => {
     assert.deepEqual(told(await run.onDisk()), []);
   });
 
+  it('are not in what a Catch node gets when anonymize cannot work', async () => {
+    await using run = await CanaryRun.make();
+    await using red = await run.start({ key: 'too short' });
+    await run.dropMain();
+    await red.until(() => red.heard.some(({ what, text }) => what === 'message' && text.includes('KEY_TOO_SHORT')));
+    await red.kill();
+    run.listen(red);
+    assert.deepEqual(told(run.heard), []);
+  });
+
   it('are nowhere when a PACS was away, the process was killed and started again', async () => {
     await using run = await CanaryRun.make();
     {
-      await using red = await run.start(false);
+      await using red = await run.start({ reachable: false });
       await run.dropMain();
       await red.until(() => red.heard.some(({ what, text }) => what === 'message' && text.includes('PEER_UNREACHABLE')));
       await red.until(() => red.logs.some(({ text }) => text.includes('No connection')));
@@ -80,7 +91,7 @@ describe('planted identifiers', () => {
       run.listen(red);
       assert.deepEqual(told(run.heard), []);
     }
-    await using red = await run.start(true);
+    await using red = await run.start();
     await run.closed(red, 3);
     assert.equal((await filesBelow(join(run.data, 'received'))).length, 3);
     await red.kill();

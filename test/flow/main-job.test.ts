@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
@@ -78,5 +79,30 @@ describe('what goes wrong in the main job', () => {
     const failed = await filesBelow(join(data, 'failed'));
     assert.deepEqual(failed.map((file) => file.split('/').at(-1)), ['note.txt', 'reason.json']);
     assert.deepEqual(await filesBelow(join(data, 'inbox')), []);
+  });
+
+  it('what anonymize cannot vouch for comes out of its second output and lies in quarantine; the rest is delivered, and nothing is lost', async (test) => {
+    const document = join('..', 'shared', 'data', 'synthetic', 'objects', 'encapsulated_pdf_phi.dcm');
+    if (!existsSync(document)) { test.skip('no shared data'); return; }
+    await using red = await NodeRed.start({ flows: mainFlow() });
+    const data = join(red.userDir, 'data');
+    const folder = join(red.userDir, 'mixed');
+    await mkdir(folder);
+    await copyFile(document, join(folder, 'report'));
+    await writeFile(join(folder, 'study.zip'), await sampleStudy(red.userDir));
+    await red.until(() => red.status('in') === 'idle');
+    await rename(folder, join(data, 'inbox', 'mixed'));
+    await red.until(() => red.at('d-finish').length > 0);
+
+    assert.deepEqual(red.at('d-aside').map(({ payload }) => payload), [[{ instance: 1, code: 'RISK_BURNED_IN' }]]);
+    assert.equal((red.at('d-anonymize')[0]?.['payload'] as DicomFile[] | undefined)?.length, 24);
+    const receipt = receiptOf(red.at('d-finish')[0]);
+    assert.equal(receipt.job.outcome, 'with-exceptions');
+    assert.ok(receipt.balanced);
+    assert.equal((await filesBelow(join(data, 'received'))).length, 24);
+    assert.equal((await filesBelow(join(data, 'quarantine'))).filter((file) => file.endsWith('.dcm')).length, 1);
+    const failed = await filesBelow(join(data, 'failed'));
+    assert.deepEqual(failed.map((file) => file.split('/').slice(1).join('/')), ['mixed/report', 'mixed/study.zip', 'reason.json']);
+    assert.equal(red.status('anonymize'), 'done 24');
   });
 });

@@ -101,6 +101,7 @@ describe('core nodes between ours', () => {
     const folder = join(red.userDir, 'two studies');
     await mkdir(folder);
     for (const name of ['one.zip', 'two.zip']) await writeFile(join(folder, name), await sampleStudy(red.userDir));
+    await red.until(() => red.status('in') === 'idle');
     await rename(folder, join(red.userDir, 'data', 'inbox', 'two studies'));
     await red.until(() => red.at('d-finish').length > 0);
     const parts = red.at('d-extract').map(({ parts: part }) => part as { id: string; index: number; count: number });
