@@ -48,7 +48,7 @@ export async function runTask<N extends TaskName>(name: N, input: TaskInput<N>, 
   signal.throwIfAborted();
   const { port1, port2 } = new MessageChannel();
   if (onProgress) port1.on('message', (message: { done: number; total?: number }) => { onProgress(message.done, message.total); });
-  const limit = AbortSignal.timeout(timeLimit);
+  const limit = AbortSignal.timeout(Math.ceil(timeLimit));
   let response: Response;
   try {
     response = await open().run({ name, input, port: port2 }, { signal: AbortSignal.any([signal, limit]), transferList: [port2] });
