@@ -103,6 +103,6 @@ describe('what goes wrong in the main job', () => {
     assert.equal((await filesBelow(join(data, 'quarantine'))).filter((file) => file.endsWith('.dcm')).length, 1);
     const failed = await filesBelow(join(data, 'failed'));
     assert.deepEqual(failed.map((file) => file.split('/').slice(1).join('/')), ['mixed/report', 'mixed/study.zip', 'reason.json']);
-    assert.equal(red.status('anonymize'), 'done 24');
+    await red.until(() => red.status('anonymize') === 'done 24');
   });
 });
