@@ -125,14 +125,9 @@ async function perform<P>(handler: InputHandler<P>, run: Run<P>): Promise<void> 
   }
 }
 
-/** Calls it at the first call only; what it throws stays here, since nobody above could do anything about it. */
-function once<A extends unknown[]>(call: (...values: A) => void): (...values: A) => void {
-  let called = false;
-  return (...values) => {
-    if (called) return;
-    called = true;
-    try { call(...values); } catch { /* a Catch or Complete node's own fault; Node-RED has told of it */ }
-  };
+/** What a Catch or Complete node throws is its own fault, Node-RED has told of it, and nobody here could do anything about it. */
+function quietly(action: () => void): void {
+  try { action(); } catch { /* see above */ }
 }
 
 /** For nodes without an input: the same bounded close. */

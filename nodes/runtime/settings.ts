@@ -75,6 +75,18 @@ export class Settings<P extends object> {
     return found;
   }
 
+  /**
+   * Words with commas or spaces between, each one of `choices`.
+   * @throws {ExdicomError} CONFIG_INVALID where one is not.
+   */
+  words<C extends string>(property: keyof P & string, choices: readonly C[]): readonly C[] {
+    return this.text(property).split(/[\s,]+/).filter((word) => word !== '').map((word) => {
+      const found = choices.find((choice) => choice === word);
+      if (found === undefined) throw invalid(property, `other than ${choices.join(', ')}`);
+      return found;
+    });
+  }
+
   /** The words of a list that is saved as an array, or as text with one per line. Empty ones are dropped. */
   list(property: keyof P & string): readonly string[] {
     const raw: unknown = this.raw(property);

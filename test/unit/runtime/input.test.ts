@@ -114,6 +114,7 @@ describe('closing', () => {
     node.input({ payload: 1 });
     node.input({ payload: 2 });
     await node.close();
+    assert.equal(late.length, 2);
     for (const send of late) send();
     assert.deepEqual(node.endings.map(codeOf), ['INTERRUPTED', 'INTERRUPTED']);
     assert.deepEqual(left, ['interrupted', 'interrupted']);
