@@ -61,12 +61,14 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
   };
 
   node.on('input', (message, send, done) => {
-    const finish = once((error?: ExdicomError) => {
-      if (error !== undefined) handler.conceal?.(message);
-      if (error === undefined || handler.answer === undefined) { done(error); return; }
-      if (!closed) send(handler.answer(message, error));
-      done();
-    });
+    const finish = (error?: ExdicomError): void => {
+      quietly(() => {
+        if (error !== undefined) handler.conceal?.(message);
+        if (error === undefined || handler.answer === undefined) { done(error); return; }
+        if (!closed) send(handler.answer(message, error));
+        done();
+      });
+    };
     if (closed) {
       // It was on its way here when the node closed; its job must know.
       try { handler.leave(handler.arrive(message), 'interrupted'); } catch { /* a message without a job, or of one that is not there */ }
