@@ -3,6 +3,7 @@
  * where only a vendor knows. Decided from the first elements, before a byte is written.
  */
 import type { Refusal } from '../dicom/rewrite-types';
+import { isRegisteredUid } from './keyed';
 
 export type RiskCode =
   | 'RISK_SOP_CLASS' | 'RISK_BURNED_IN' | 'RISK_IMAGE_TYPE' | 'RISK_DOCUMENT' | 'RISK_PRIVATE_SOP_CLASS' | 'RISK_WSI_LABEL';
@@ -59,7 +60,7 @@ export function judge(facts: RiskFacts, allowed: RiskAllowance): Refusal | undef
   const refusals: ReadonlyArray<readonly [code: RiskCode, applies: boolean, byClass: boolean, detail: string]> = [
     ['RISK_BURNED_IN', facts.burnedInAnnotation === 'YES', false, '(0028,0301) is YES'],
     ['RISK_WSI_LABEL', facts.imageType.includes('LABEL') || facts.imageType.includes('OVERVIEW') || facts.specimenLabelInImage === 'YES', false, 'label or overview'],
-    ['RISK_PRIVATE_SOP_CLASS', facts.sopClassUIDs.some((uid) => !uid.startsWith('1.2.840.10008.')), true, 'private SOP Class'],
+    ['RISK_PRIVATE_SOP_CLASS', !facts.sopClassUIDs.every(isRegisteredUid), true, 'private SOP Class'],
     ['RISK_DOCUMENT', is(DOCUMENTS), true, 'document or video SOP Class'],
     ['RISK_DOCUMENT', VIDEO.test(facts.transferSyntaxUID), true, 'video transfer syntax'],
     ['RISK_DOCUMENT', DOCUMENT_MODALITIES.has(facts.modality), true, 'document modality'],

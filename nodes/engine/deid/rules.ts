@@ -1,4 +1,5 @@
 /** The Basic Application Level Confidentiality Profile (PS3.15, Annex E) as rules for the element engine. */
+import { dictionaryVr } from '../dicom/dictionary';
 import type { Action, ElementView, NewElement, Refusal, Rules, Tag } from '../dicom/rewrite-types';
 import { IMPLEMENTATION } from '../dimse/implementation';
 import { ContentTree } from './content';
@@ -158,7 +159,8 @@ export class DeidentificationRules implements Rules {
     switch (view.vr) {
       case 'DA': return shiftedTo(value, shiftDate(value, days));
       case 'DT': return shiftedTo(value, shiftDateTime(value, days));
-      case 'TM': return isTime(value) ? KEEP : undefined;
+      // Four digits are a time, and many another number: only of what is a time by the standard they are one.
+      case 'TM': return isTime(value) && (dictionaryVr(view.tag) ?? 'TM') === 'TM' ? KEEP : undefined;
       default: return view.tag === TIMEZONE_OFFSET && /^[+-]\d{4}$/.test(value) ? KEEP : undefined;
     }
   }
@@ -167,7 +169,7 @@ export class DeidentificationRules implements Rules {
     if (view.vr === 'SQ' || view.length === undefined || view.length > LONGEST_TEXT) return REMOVE;
     const value = text(view);
     const mapped = this.#keyed.uids(value);
-    return mapped === value ? KEEP : { kind: 'replace', value: Buffer.from(mapped, 'latin1'), vr };
+    return mapped === view.ascii() ? KEEP : { kind: 'replace', value: Buffer.from(mapped, 'latin1'), vr };
   }
 
   #unlisted(view: ElementView): Action {

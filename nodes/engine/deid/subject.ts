@@ -4,6 +4,7 @@ import { ascii } from './dummies';
 import { identityParts, trimId, trimUid } from './keyed';
 import type { Keyed } from './keyed';
 import type { CompiledProfile } from './profile';
+import { hasControls } from './unlisted';
 import { judge } from './risk';
 
 export const TAG = {
@@ -49,6 +50,7 @@ export interface Subject {
 type Head = ReadonlyMap<Tag, ElementView>;
 
 const LONGEST = 65_536;
+const UID = /^\d+(?:\.\d+)+$/;
 const MEDIA_DIRECTORY = '1.2.840.10008.1.3.10';
 
 function raw(head: Head, tag: Tag): Buffer {
@@ -87,6 +89,8 @@ export function readSubject(head: Head, { profile, keyed, issuer, transferSyntax
   const sopClassUID = trimUid(text(head, TAG.sopClassUID)) || trimUid(mediaStorageSOPClassUID);
   const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
   if (sopClassUID === '' || sopInstanceUID === '') return { code: 'DICOM_INCOMPLETE' };
+  // Both go into the result as they are.
+  if (![sopClassUID, transferSyntaxUID].every((uid) => UID.test(uid) && uid.length <= 64)) return { code: 'DEID_UNSUPPORTED', detail: 'SOP Class or transfer syntax is no UID' };
   if (sopClassUID === MEDIA_DIRECTORY) return { code: 'DEID_UNSUPPORTED', detail: 'media directory' };
   const sopClassUIDs = [...new Set([sopClassUID, trimUid(mediaStorageSOPClassUID)])].filter((uid) => uid !== '');
   const refusal = judge({
@@ -124,7 +128,7 @@ export function readSubject(head: Head, { profile, keyed, issuer, transferSyntax
     listsReferences: head.has(TAG.referencedSeriesSequence),
     days: profile.dates === 'shift' ? keyed.days(identity, profile.maximumShift) : 0,
     mimeType: text(head, TAG.mimeType),
-    method: mentions(method.toString('latin1')) ? Buffer.alloc(0) : method,
+    method: mentions(method.toString('latin1')) || hasControls(method.toString('latin1').replace(/[\0 ]+$/, '')) ? Buffer.alloc(0) : method,
   };
 }
 

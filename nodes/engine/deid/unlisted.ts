@@ -30,7 +30,12 @@ const PUBLISHED = /^(?:DCM|SCT|SRT|SNM3|99SDM|LN|UCUM|FMA|RADLEX|UMLS|NCIt|NCDR 
 const BINARY_GROUPS: ReadonlySet<number> = new Set([0x0018, 0x0028, 0x003a, 0x0066, 0x0070, 0x5400, 0x7fe0]);
 
 const TEXT_VRS: ReadonlySet<string> = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT', 'PN', 'DA', 'DT', 'TM']);
-const NUMBERS = /^[-+\d.,eEnaifNAIF\\\s\0]*$/;
+const TERM_VRS: ReadonlySet<string> = new Set(['AS', 'CS', 'DS', 'IS']);
+const STREAM_VRS: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW']);
+const NUMBER = /^\s*(?:[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))?\s*$/i;
+/** Characters that no text of the standard has, but in the escape sequences and lines of some (PS3.5, 6.1.3). */
+// oxlint-disable-next-line no-control-regex
+const CONTROLS = /[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]/;
 
 export interface UnlistedContext {
   readonly uids: () => Action;
@@ -52,11 +57,42 @@ function isLong(view: ElementView): boolean {
 
 const latin1 = (view: ElementView): string => view.value().toString('latin1');
 
+/** The value without its padding. */
+const unpadded = (view: ElementView): string => latin1(view).replace(/[\0 ]+$/, '');
+
+export const hasControls = (text: string): boolean => CONTROLS.test(text);
+
+/** A text ends where something stands that is none: what is behind it, no reader shows and nobody has checked. */
+function upToControls(view: ElementView, value: string): Action {
+  const at = value.search(CONTROLS);
+  if (at < 0) return KEEP;
+  const text = value.slice(0, at).replace(/[\\\s]+$/, '');
+  return text === '' ? byType(view) : { kind: 'replace', value: Buffer.from(text, 'latin1') };
+}
+
 function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext): Action {
   if (isLong(view)) return REMOVE;
-  const value = latin1(view);
+  const value = unpadded(view);
   const foreign = view.tag === CODE_MEANING && !PUBLISHED.test(scheme);
-  return foreign || mentions(value) ? { kind: 'replace', value: dummy(view.tag, view.vr) } : KEEP;
+  return foreign || mentions(value) ? { kind: 'replace', value: dummy(view.tag, view.vr) } : upToControls(view, value);
+}
+
+/** A defined term has 16 characters; four times that, or the delimiters of a name, are somebody's prose. */
+function codes(view: ElementView): Action {
+  if (isLong(view)) return REMOVE;
+  const value = unpadded(view);
+  return /[=^]/.test(value) || value.split('\\').some((term) => term.trim().length > 64) ? byType(view) : upToControls(view, value);
+}
+
+/** A long list of numbers is coordinates. */
+function numbers(view: ElementView): Action {
+  return isLong(view) || unpadded(view).split('\\').every((value) => NUMBER.test(value)) ? KEEP : byType(view);
+}
+
+/** Binary values stay as what they are known to be; of an attribute that nobody knows, only numbers that are not letters. */
+function binary(view: ElementView, named: string | undefined): Action {
+  if (view.vr === 'OB' || named === undefined && STREAM_VRS.has(view.vr)) return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
+  return named === undefined && (isLong(view) || /^[\x20-\x7e\s]{4,}$/.test(unpadded(view))) ? REMOVE : KEEP;
 }
 
 /** 90 years and more are one age (45 CFR 164.514(b)(2)(i)(C)). */
@@ -70,20 +106,24 @@ function age(view: ElementView): Action {
 
 function uid(view: ElementView, { uids }: UnlistedContext): Action {
   if (isLong(view)) return REMOVE;
-  const value = latin1(view).replaceAll('\0', '').trim();
+  const value = unpadded(view);
   if (KINDS.has(view.tag) && UIDS.test(value)) return KEEP;
   if (view.tag === CODING_SCHEME_UID && CODE_SYSTEMS.test(value)) return KEEP;
   return uids();
 }
 
-/** Words that are written as numbers or bytes are words. */
-function isWords(tag: Tag): boolean {
-  return TEXT_VRS.has(dictionaryVr(tag) ?? '');
+/** Whether words, UIDs or items, by the dictionary, are written as a VR under which nobody would look for them. */
+function isDisguised(named: string, { vr }: ElementView): boolean {
+  // What is written as words or UIDs is decided as such, whatever it should be.
+  if (vr === 'SQ' || vr === 'UI' && named !== 'SQ' || TEXT_VRS.has(vr) && named !== 'SQ') return false;
+  return named === 'SQ' || named === 'UI' || TEXT_VRS.has(named) || TERM_VRS.has(named) && !TERM_VRS.has(vr);
 }
 
 /** The action for an element whose tag the table does not list. Dates and times come here only where they are not shifted. */
 export function decideUnlisted(view: ElementView, context: UnlistedContext): Action {
   if (view.length === 0) return KEEP;
+  const named = dictionaryVr(view.tag);
+  if (named !== undefined && isDisguised(named, view)) return tables().technical.has(view.tag) && view.vr === 'CS' ? technicalText(view, context) : byType(view);
   switch (view.vr) {
     case 'SQ': return { kind: 'recurse' };
     case 'UI': return uid(view, context);
@@ -92,11 +132,9 @@ export function decideUnlisted(view: ElementView, context: UnlistedContext): Act
     case 'AE': case 'DA': case 'DT': case 'TM': return byType(view);
     case 'LO': case 'LT': case 'SH': case 'ST': case 'UC': case 'UR': case 'UT':
       return tables().technical.has(view.tag) ? technicalText(view, context) : byType(view);
-    // A defined term has 16 characters; four times that is somebody's prose.
-    case 'CS': return isLong(view) || latin1(view).split('\\').some((term) => term.trim().length > 64) ? REMOVE : KEEP;
-    case 'DS': case 'IS': return isLong(view) || NUMBERS.test(latin1(view)) ? KEEP : REMOVE;
+    case 'CS': return codes(view);
+    case 'DS': case 'IS': return numbers(view);
     case 'UN': return REMOVE;
-    case 'OB': return BINARY_GROUPS.has(view.tag >>> 16) && !isWords(view.tag) ? KEEP : REMOVE;
-    default: return isWords(view.tag) ? REMOVE : KEEP;
+    default: return binary(view, named);
   }
 }

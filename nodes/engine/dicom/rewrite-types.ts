@@ -58,8 +58,8 @@ export interface Rules {
   readonly wanted: readonly Tag[];
   begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined;
   /**
-   * Called for each element in order, at every depth that was recursed into; not for what `additions` replace, nor for group
-   * lengths (gggg,0000) of 4 bytes, which the engine drops wherever anything around them changed. Private creators are
+   * Called for each element in order, at every depth that was recursed into; not for what `additions` replace. Group lengths
+   * (gggg,0000) of 4 bytes stay only where the rules keep them and nothing around them changed. Private creators are
    * elements like others: kept only if the rules keep them.
    */
   element(view: ElementView): Action;

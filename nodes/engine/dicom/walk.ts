@@ -1,4 +1,5 @@
 /** Walks a data set with rules and plans the new one. */
+import { carriesElements, MOST_LOOKED_AT } from './carried';
 import { dictionaryVr } from './dictionary';
 import { encodeElement, encodeHeader, encodeItems, encodeValue } from './encode';
 import {
@@ -11,13 +12,16 @@ import type { NewElement, Rules, Tag } from './rewrite-types';
 import { Unreadable } from './source';
 import type { ByteSource } from './source';
 import { View } from './view';
-import { vrOf } from './vr';
+import { swapUnit, vrOf } from './vr';
 
 /** What of the new data set goes into File Meta Information and reports. */
 export const REPORTED = { sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, modality: 0x00080060, studyInstanceUID: 0x0020000d, seriesInstanceUID: 0x0020000e } as const;
 const REPORTED_TAGS: ReadonlySet<Tag> = new Set(Object.values(REPORTED));
 
 const LONGEST_CREATOR = 64;
+/** A header and nothing: no shorter value holds an element with one. */
+const SHORTEST_CARRIER = 8;
+const FLOAT_PIXEL_DATA = 0x7fe00008;
 
 /** Private creators of one data set or item: by group and block (PS3.5, 7.8.1). */
 type Creators = Map<number, string>;
@@ -96,7 +100,6 @@ export class Walk {
     if (!undefinedLength) {
       end = at + headerLength + length;
       if (end > limit) throw new Unreadable(at, 'an element is longer than what it lies in');
-      if (length === 4 && tag % 65_536 === 0) return end;
     }
     const view = this.#view;
     view.tag = tag;
@@ -109,10 +112,15 @@ export class Walk {
     view.privateCreator = Math.floor(tag / 65_536) % 2 === 1 ? this.#creator(view, creators) : undefined;
     const { vr } = view;
     const action = this.#rules.element(view);
+    if (length === 4 && tag % 65_536 === 0) {
+      if (action.kind !== 'keep') this.#changes++;
+      return end;
+    }
     if (action.kind === 'recurse' && vr === 'SQ') return this.#sequence(at, limit, encoding, tag, written, headerLength, length);
     if (end < 0) end = elementEnd(source, at, limit, encoding, header, depth);
     switch (action.kind) {
       case 'keep':
+        if (length > SHORTEST_CARRIER && this.#carries(tag, vr, at + headerLength, length, encoding)) throw new Unreadable(at, 'an element holds the elements behind it');
         plan.keep(at, end);
         if (depth === 0 && REPORTED_TAGS.has(tag) && length > 0 && length <= 4096) {
           const value = Buffer.allocUnsafe(length);
@@ -147,6 +155,15 @@ export class Walk {
     }
     this.#changes++;
     return end;
+  }
+
+  /** Whether a value of numbers or bytes, but pixels, holds the elements behind it; in words and UIDs the rules would see them. */
+  #carries(tag: Tag, vr: string, valueOffset: number, length: number, encoding: Encoding): boolean {
+    if (swapUnit(vr) === 1 && vr !== 'OB' || tag >= FLOAT_PIXEL_DATA && tag <= PIXEL_DATA) return false;
+    const count = Math.min(length, MOST_LOOKED_AT);
+    const value = Buffer.allocUnsafe(count);
+    this.#source.copy(valueOffset + length - count, count, value, 0);
+    return carriesElements(value, tag, encoding);
   }
 
   /** The VR that counts: written, or of the dictionary; `SQ` only for what can be walked as one. */

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dictionaryVr } from '../../../nodes/engine/dicom/dictionary';
+import { tables } from '../../../nodes/engine/deid/tables';
+import { dataSet, element, header } from '../dicom/building';
+import type { Element, Syntax } from '../dicom/building';
+import { rulesFor } from './data-sets';
+import { Bench, image } from './planting';
+
+const MODES = [['basic', rulesFor()], ['shifted', rulesFor({ preset: 'basic-shifted-dates' })]] as const;
+const SYNTAXES = ['explicit', 'implicit', 'big', 'deflated'] as const satisfies readonly Syntax[];
+const TEXT = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT', 'PN', 'DA', 'DT', 'TM', 'UI', 'SQ']);
+
+/** Tags of the dictionary outside of groups that always go, whose values are words, names, dates, UIDs or sequences. */
+function wordy(): number[] {
+  const found: number[] = [];
+  for (let group = 0x0008; group <= 0x7fde; group += 2) {
+    if (group > 0x0088 && ![0x0100, 0x0400, 0x2000, 0x2010, 0x2020, 0x2030, 0x2040, 0x2050, 0x2100, 0x2110, 0x2120, 0x2130, 0x2200, 0x3002, 0x3004, 0x3006, 0x3008, 0x300a, 0x300c, 0x300e, 0x3010, 0x4000, 0x4008, 0x4010, 0x5200, 0x5400, 0x5600].includes(group)) continue;
+    for (let number = 1; number <= 0xffff; number += 1) {
+      const tag = group * 65_536 + number;
+      if (TEXT.has(dictionaryVr(tag) ?? '')) found.push(tag);
+    }
+  }
+  return found;
+}
+
+/** The head of every file: not for planting. */
+const NEEDED = new Set([0x00080016, 0x00080018, 0x0020000d, 0x0020000e, 0x00080005]);
+
+const even = (text: string): string => (text.length % 2 === 0 ? text : `${text} `);
+
+test('a word in any attribute of words, names, dates, UIDs or items does not get out as any other VR', async (t) => {
+  const bench = new Bench(t);
+  const tags = wordy().filter((tag) => !NEEDED.has(tag));
+  assert.ok(tags.length > 2000);
+  const left: string[] = [];
+  for (const vr of ['AE', 'AS', 'AT', 'CS', 'DA', 'DS', 'DT', 'FD', 'FL', 'IS', 'OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SL', 'SQ', 'SS', 'SV', 'TM', 'UI', 'UL', 'UN', 'US', 'UV', 'PN', 'LO', 'UT', 'ZZ', '??']) {
+    const tokens = new Map<string, number>();
+    const plant = (depth: number): Element[] => tags.map((tag, n): Element => {
+      const token = even(`ZQ${depth}${String(n).padStart(4, '0')}Z`);
+      tokens.set(token.trim(), tag);
+      return [tag, vr, token];
+    });
+    const text = new Map(tags.map((tag) => [tag, dictionaryVr(tag)]));
+    const content = [...plant(0), [0x52009230, 'SQ', { items: [plant(1)] }] as const].filter(([tag], at, all) => tag === 0x52009230 ? at === all.length - 1 : true);
+    for (const [mode, rules] of MODES) {
+      const { result, bytes } = await bench.of(content, rules, 'explicit');
+      // Nobody knows how long the headers of these are.
+      assert.equal(result.kind, ['ZZ', '??'].includes(vr) ? 'unreadable' : 'written', vr);
+      for (const [token, tag] of tokens) {
+        if (!bytes.includes(token)) continue;
+        // What a former de-identification said stays; technical words may be written with any VR of words.
+        if (tag === 0x00120063 || tables().technical.has(tag) && (TEXT.has(vr) || ['CS', 'UN'].includes(vr))) continue;
+        left.push(`${vr} ${mode} ${tag.toString(16)} ${text.get(tag) ?? ''}`);
+      }
+    }
+  }
+  assert.deepEqual(left, []);
+});
+
+const WORD = 'ZQ0815ZQ';
+
+interface Attack {
+  readonly name: string;
+  readonly content: readonly Element[];
+}
+
+/** Values that are legal up to a NUL or another control character, and then say something. */
+function afterNul(): Attack[] {
+  const values: ReadonlyArray<readonly [tag: number, vr: string, value: string]> = [
+    [0x00080070, 'LO', 'ACME'], [0x00081090, 'LO', 'One'], [0x00181210, 'SH', 'B30f'], [0x00180015, 'CS', 'HEAD'], [0x00080008, 'CS', 'ORIGINAL\\PRIMARY'], [0x00180050, 'DS', '1.5'], [0x00200013, 'IS', '7'],
+    [0x00101010, 'AS', '045Y'], [0x00080020, 'DA', '20240229'], [0x00080030, 'TM', '101112'], [0x0008002a, 'DT', '20240229101112'], [0x00080201, 'SH', '+0100'], [0x00141020, 'DA', '20240229'],
+    [0x00081150, 'UI', '1.2.840.10008.5.1.4.1.1.2'], [0x00200052, 'UI', '1.2.840.10008.1.4.1.1'], [0x00080005, 'CS', 'ISO_IR 100'], [0x0008010c, 'UI', '2.16.840.1.113883.6.1'],
+    [0x00080016, 'UI', '1.2.840.10008.5.1.4.1.1.2'], [0x00120063, 'LO', 'CTP'],
+  ];
+  return values.flatMap(([tag, vr, value]) => ['\0', '\0\0\0', ' \0', '\x01', '\r\n\0', '\\\0'].map((between) => ({ name: `${tag.toString(16)} ${JSON.stringify(between)}`, content: [[tag, vr, `${value}${between}${WORD}`] as const] })));
+}
+
+test('what stands behind the end of a text does not get out', async (t) => {
+  const bench = new Bench(t);
+  const left: string[] = [];
+  for (const { name, content } of afterNul()) {
+    for (const [mode, rules] of MODES) {
+      for (const nested of [false, true]) {
+        const { bytes } = await bench.of(nested ? [[0x52009230, 'SQ', { items: [content] }]] : content, rules);
+        if (bytes.includes(WORD)) left.push(`${name} ${mode} ${nested ? 'nested' : 'top'}`);
+      }
+    }
+  }
+  assert.deepEqual(left, []);
+});
+
+test('letters that occur in numbers are no numbers', async (t) => {
+  const bench = new Bench(t);
+  for (const name of ['Nina', 'ANNA', 'Fafe', 'Ian\\Finn', '1.5 Ina', 'eE', '12 34 56']) {
+    const { bytes } = await bench.of([[0x00180050, 'DS', even(name)], [0x00200013, 'IS', even(name)]], rulesFor());
+    assert.ok(!bytes.includes(name), name);
+  }
+  const numbers = ['1.5\\-2 \\ +3e-5\\.5\\1.\\1,5\\', 'NaN\\-inf', ' 12'];
+  for (const value of numbers) assert.ok((await bench.of([[0x00180050, 'DS', even(value)]], rulesFor())).bytes.includes(value), value);
+});
+
+test('group lengths that are none, or of private groups, go at every depth', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of SYNTAXES) {
+    for (const tag of [0x00090000, 0x00110000, 0x00280000, 0x50000000]) {
+      for (const value of ['QZQJ', 'QZQJOHNQ', 'QZ']) {
+        const inner: Element = [tag, 'UL', value];
+        for (const content of [[inner], [[0x52009230, 'SQ', { items: [[inner]] }]], [[0x52009230, 'SQ', { items: [[[0x52009230, 'SQ', { items: [[inner]], undefinedLength: true }]]] }]]] as ReadonlyArray<readonly Element[]>) {
+          const { bytes } = await bench.of(content, rulesFor(), syntax);
+          assert.ok(!bytes.includes(value === 'QZ' ? element(inner, syntax).toString('latin1') : value), `${syntax} ${tag.toString(16)} ${value}`);
+        }
+      }
+    }
+  }
+});
+
+test('a SOP Class or Transfer Syntax that is no UID does not get out', async (t) => {
+  const bench = new Bench(t);
+  const all = [['all', rulesFor({})], ['none', rulesFor({ allowedRisks: [] })]] as const;
+  for (const [mode, rules] of all) {
+    for (const wrong of [WORD, `1.2.840.10008.5.1.4.1.1.2 ${WORD}`, `1.2.840.10008.5.1.4.1.1.2\\${WORD}`, `1.2.840.10008.5.1.4.1.1.2\0${WORD}`, `1.2.840.10008.${WORD}`]) {
+      assert.ok(!(await bench.of([[0x00080016, 'UI', wrong]], rules)).bytes.includes(WORD), `${mode} ${wrong}`);
+      assert.ok(!(await bench.of([[0x00080016, 'UI', '']], rules, 'explicit', { sopClass: wrong })).bytes.includes(WORD), `${mode} meta ${wrong}`);
+      assert.ok(!(await bench.of([], rules, 'explicit', { sopClass: wrong })).bytes.includes(WORD), `${mode} meta beside ${wrong}`);
+      assert.ok(!(await bench.of([], rules, 'explicit', { transferSyntax: wrong })).bytes.includes(WORD), `${mode} syntax ${wrong}`);
+      assert.ok(!(await bench.of([], rules, 'explicit', { sopInstance: wrong })).bytes.includes(WORD), `${mode} instance ${wrong}`);
+      assert.ok(!(await bench.of([[0x52009230, 'SQ', { items: [[[0x00081150, 'UI', wrong]]] }]], rules)).bytes.includes(WORD), `${mode} nested ${wrong}`);
+    }
+  }
+});
+
+/** Kept elements of every kind, each with a length that takes in the whole elements behind it. */
+test('an element that claims the elements behind it does not carry them out', async (t) => {
+  const bench = new Bench(t);
+  const kept: ReadonlyArray<readonly [tag: number, vr: string, value: string | Buffer]> = [
+    [0x00080008, 'CS', 'ORIGINAL'], [0x00080070, 'LO', 'ACME'], [0x00180050, 'DS', '1.50'], [0x00189073, 'FD', Buffer.alloc(8)], [0x00189328, 'FD', Buffer.alloc(8)], [0x00200013, 'IS', '1 '], [0x00200052, 'UI', '1.2.840.10008.1.4.1.1\0'],
+    [0x00280010, 'US', Buffer.from([4, 0])], [0x00280009, 'AT', Buffer.alloc(4)], [0x00281201, 'OW', Buffer.alloc(16)], [0x00282000, 'OB', Buffer.alloc(16)], [0x00280106, 'SS', Buffer.alloc(2)],
+    [0x00281101, 'US', Buffer.alloc(6)], [0x00660016, 'OF', Buffer.alloc(12)],
+  ];
+  const behind: ReadonlyArray<readonly Element[]> = [
+    [[0x00720004, 'LO', WORD]], [[0x00720002, 'SH', WORD], [0x00720004, 'LO', `${WORD} `]], [[0x0072000c, 'SQ', { items: [[[0x00100010, 'PN', WORD]]] }]],
+    [[0x0072000c, 'SQ', { items: [[[0x00100010, 'PN', WORD]]], undefinedLength: true }]], [[0x00720014, 'US', Buffer.alloc(2)], [0x00730010, 'LO', 'ACME'], [0x00731001, 'UN', WORD]],
+  ];
+  const left: string[] = [];
+  for (const syntax of SYNTAXES) {
+    for (const [tag, vr, value] of kept) {
+      for (const [n, hidden] of behind.entries()) {
+        const tail = dataSet(hidden, syntax);
+        const content = Buffer.isBuffer(value) ? value : Buffer.from(value, 'latin1');
+        const whole = Buffer.concat([header(tag, vr, content.length + tail.length, syntax), content, tail]);
+        const [before, after] = [image().filter(([other]) => other < tag), image().filter(([other]) => other > tag)].map((part) => dataSet(part, syntax)) as [Buffer, Buffer];
+        const item = Buffer.concat([header(0xfffee000, '', whole.length, syntax), whole]);
+        const nested = dataSet(image([0x00081115, 'SQ', Buffer.concat([item])]), syntax);
+        for (const [place, body] of [['top', Buffer.concat([before, whole, after])], ['nested', nested]] as const) {
+          const { bytes } = await bench.of(body, rulesFor(), syntax);
+          if (bytes.includes(WORD)) left.push(`${syntax} ${tag.toString(16)} ${vr} ${n} ${place}`);
+        }
+      }
+    }
+  }
+  assert.deepEqual(left, []);
+});
