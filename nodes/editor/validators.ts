@@ -61,6 +61,10 @@ function isIpAddress(given: string): boolean {
 export const oneOf = (label: string, choices: readonly string[]): Validator => text(label, (given) =>
   choices.includes(given) ? undefined : { key: 'validate.choice' });
 
+/** Words with commas or spaces between, each one of `choices`; or nothing. */
+export const words = (label: string, choices: readonly string[]): Validator => text(label, (given) =>
+  given.split(/[\s,]+/).every((word) => word === '' || choices.includes(word)) ? undefined : { key: 'validate.words', values: { choices: choices.join(', ') } }, { empty: true });
+
 /** Every non-empty line is an AE Title. */
 export const aeTitles = (label: string): Validator => lines(label, isAeTitle, 'validate.aeTitles');
 /** Every non-empty line is an IP address. */

@@ -1,12 +1,10 @@
 import { extract } from '../engine/archive/extract';
-import { DEFAULT_SETTINGS } from '../engine/archive/settings';
-import type { ExtractSettings } from '../engine/archive/settings';
-import type { Node, Red } from '../runtime/red';
+import type { Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings } from '../runtime/settings';
 import { runStage } from '../runtime/stage';
 import { divide } from './divide';
-import type { Division } from './divide';
+import { extractSettings } from './extract-settings';
 import { defaults } from './properties';
 import type { ExtractCredentials, ExtractProperties } from './properties';
 
@@ -16,7 +14,7 @@ export = (RED: Red): void => {
     const settings = new Settings<ExtractProperties>(RED, node, saved, defaults);
     runStage(RED, node, saved, {
       adopts: true,
-      settings: () => read(settings, node),
+      settings: () => extractSettings(settings, node),
       work: async ({ message, ledger, token, signal, progress, ...arrival }, { how, division }, status) => {
         const extraction = await extract(ledger, token, how, { signal, progress: (done, total) => { progress.report(done, total); } });
         message.payload = null;
@@ -37,21 +35,3 @@ export = (RED: Red): void => {
     });
   }, { passwords: { type: 'password' } });
 };
-
-function read(settings: Settings<ExtractProperties>, node: Node<Partial<ExtractCredentials>>): { readonly how: ExtractSettings; readonly division: Division } {
-  const patients = settings.choice('patients', ['go-on', 'split', 'stop']);
-  const how: ExtractSettings = {
-    limits: {
-      bytes: Math.round(settings.number('maxBytes', 0.001, 1e6) * 1e9),
-      entries: settings.integer('maxEntries', 1, 1e7),
-      ratio: settings.number('maxRatio', 1, 1e6),
-      nameBytes: settings.integer('maxName', 16, 65_535),
-      milliseconds: Math.round(settings.number('timeLimit', 0.1, 10_080) * 60_000),
-    },
-    depth: settings.integer('depth', 0, 5),
-    encodings: DEFAULT_SETTINGS.encodings,
-    passwords: (node.credentials?.passwords ?? '').split(/\r?\n/).filter((password) => password !== ''),
-    patients: patients === 'go-on' ? 'all' : patients,
-  };
-  return { how, division: { per: settings.choice('per', ['job', 'study', 'series']), byPatient: patients === 'split' } };
-}

@@ -1,5 +1,6 @@
 /** What a person can set about unpacking, and what of it changes the result. */
 import { hash } from 'node:crypto';
+import type { NameEncoding } from './name-encodings';
 
 export interface ExtractLimits {
   /** Bytes that all entries of the job may unpack to. */
@@ -24,7 +25,7 @@ export interface ExtractSettings {
   readonly patients: 'all' | 'split' | 'stop';
 }
 
-export type NameEncoding = 'cp950' | 'cp949' | 'cp932' | 'gbk' | 'cp437';
+export type { NameEncoding };
 
 /** Small entries may be as hollow as they like: what they unpack to does no harm. */
 export const RATIO_FROM = 10_000_000;
