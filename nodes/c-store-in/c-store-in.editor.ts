@@ -1,5 +1,5 @@
 import { useOrAddConfig } from '../editor/default-config';
-import { prepareForm } from '../editor/form';
+import { input, prepareForm } from '../editor/form';
 import { nodeLabel, nodeLabelStyle, shown } from '../editor/labels';
 import { categoryDescription, translate } from '../editor/red';
 import { aeTitle, aeTitles, configNode, decimal, flag, host, ipAddresses, whole } from '../editor/validators';
@@ -15,6 +15,8 @@ RED.nodes.registerType<CStoreInProperties>('exdicom-c-store-in', {
     host: { value: '127.0.0.1', validate: host('label.host') },
     port: { value: '${EXDICOM_LISTEN_PORT:-11112}', validate: whole('label.port', 1, 65_535) },
     aet: { value: '${EXDICOM_AET:-EXDICOM}', validate: aeTitle('label.aet') },
+    tls: { value: '', type: 'tls-config', validate: configNode('label.tls', { empty: true }) },
+    clientCertificate: { value: false, validate: flag('label.clientCertificate') },
     checkAet: { value: false, validate: flag('label.checkAet') },
     callers: { value: '', validate: aeTitles('label.callers') },
     addresses: { value: '', validate: ipAddresses('label.addresses') },
@@ -36,5 +38,14 @@ RED.nodes.registerType<CStoreInProperties>('exdicom-c-store-in', {
     const update = (): void => { $('#exdicom-c-store-in-open').toggle(!['127.0.0.1', '::1', 'localhost'].includes(String(address.val() ?? '').trim())); };
     address.on('change input', update);
     update();
+    // Without TLS nobody can show a certificate.
+    const tls = input(this, 'tls');
+    const certificates = (): void => {
+      const chosen = !['', '_ADD_'].includes(String(tls.val() ?? ''));
+      $('#exdicom-c-store-in-certificates').toggle(chosen);
+      if (!chosen) input(this, 'clientCertificate').prop('checked', false);
+    };
+    tls.on('change', certificates);
+    certificates();
   },
 });

@@ -7,6 +7,7 @@ import { Settings } from '../runtime/settings';
 import { Source } from '../runtime/source';
 import { keepOnlyCopy } from '../runtime/only-copy';
 import { StatusLine } from '../runtime/status';
+import { serverTls } from '../runtime/tls';
 import { defaults } from './properties';
 import type { CStoreInProperties } from './properties';
 
@@ -18,6 +19,7 @@ export = (RED: Red): void => {
 
     const source = new Source(RED, node, saved.ledger, status, async (ledger) => {
       const issuer = settings.text('issuer');
+      const tls = serverTls(RED, settings.text('tls'), settings.boolean('clientCertificate'));
       let stored = 0;
       const receiver = new Receiver({
         ledger,
@@ -28,6 +30,7 @@ export = (RED: Red): void => {
           host: settings.required('host'),
           port: settings.integer('port', 0, 65_535),
           aet: settings.required('aet'),
+          ...(tls === undefined ? {} : { tls }),
           checkCalledAET: settings.boolean('checkAet'),
           callingAETs: settings.list('callers'),
           addresses: settings.list('addresses'),

@@ -8,6 +8,10 @@ export interface CStoreInProperties {
   port: string;
   /** Our AE Title. */
   aet: string;
+  /** Id of a `tls-config` node, or empty for plain TCP. */
+  tls: string;
+  /** With TLS: callers need a certificate of its authority. */
+  clientCertificate: boolean;
   /** Refuse associations that call another AE Title than ours. */
   checkAet: boolean;
   /** Calling AE Titles that are let in, one per line; empty: every one. */
@@ -28,6 +32,8 @@ export const defaults: CStoreInProperties = {
   host: '127.0.0.1',
   port: '${EXDICOM_LISTEN_PORT:-11112}',
   aet: '${EXDICOM_AET:-EXDICOM}',
+  tls: '',
+  clientCertificate: false,
   checkAet: false,
   callers: '',
   addresses: '',

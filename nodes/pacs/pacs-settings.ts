@@ -1,11 +1,9 @@
 /** The saved properties of a `pacs` as settings of a destination. */
-import type { ConnectionOptions } from 'node:tls';
 import { pacsSettings } from '../engine/dimse/peer';
 import type { PacsSettings } from '../engine/dimse/peer';
-import { ExdicomError } from '../engine/errors';
-import { configNode } from '../runtime/red';
 import type { Node, Red } from '../runtime/red';
 import { Settings } from '../runtime/settings';
+import { clientTls } from '../runtime/tls';
 import { defaults } from './properties';
 import type { PacsProperties } from './properties';
 
@@ -13,7 +11,7 @@ import type { PacsProperties } from './properties';
 export function pacsOf(RED: Red, node: Node, saved: Partial<PacsProperties>): PacsSettings {
   const settings = new Settings<PacsProperties>(RED, node, saved, defaults);
   const port = settings.integer('port', 1, 65_535);
-  const tls = tlsOf(RED, settings.text('tls'));
+  const tls = clientTls(RED, settings.text('tls'));
   const query = { host: settings.text('queryHost'), port: settings.text('queryPort'), calledAET: settings.text('queryAet') };
   const seconds = (property: keyof PacsProperties): number => settings.number(property, 1, 86_400) * 1000;
   return pacsSettings({
@@ -40,17 +38,4 @@ export function pacsOf(RED: Red, node: Node, saved: Partial<PacsProperties>): Pa
     identifiedAllowed: settings.boolean('identifiedAllowed'),
     label: settings.text('name'),
   });
-}
-
-/** What core's TLS node offers to those who use it. */
-interface TlsNode extends Node {
-  readonly valid: boolean;
-  addTLSOptions(options: ConnectionOptions): ConnectionOptions;
-}
-
-function tlsOf(RED: Red, id: string): ConnectionOptions | undefined {
-  if (id === '') return undefined;
-  const node = configNode(RED, id, 'tls-config') as TlsNode | undefined; // core registers this type, and only it
-  if (node?.valid !== true) throw new ExdicomError('CONFIG_INVALID', { detail: 'tls' });
-  return node.addTLSOptions({});
 }
