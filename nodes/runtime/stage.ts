@@ -11,7 +11,7 @@ import { attempt } from './attempt';
 import { handleInput } from './input';
 import type { Arrival } from './input';
 import { ledgerOf } from './ledgers';
-import type { Message, Node, Red, Saved } from './red';
+import type { Node, Red, Saved } from './red';
 import { StatusLine } from './status';
 import type { Progress } from './status';
 import { jobOf } from './token';
@@ -104,9 +104,4 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
     },
   });
   return status;
-}
-
-/** Messages after `message` in one emission are copies: Node-RED clones for further wires, not for further messages. */
-export function copyOf(RED: Red, message: Message): Message {
-  return RED.util.cloneMessage(message);
 }
