@@ -16,6 +16,8 @@ export = (RED: Red): void => {
 
     runStage(RED, node, saved, {
       adopts: true,
+      // Original UIDs are on wires in front of this node, and nowhere else.
+      withholds: true,
       settings: () => {
         const { node: config, use } = profileNode(RED, saved.profile);
         owned.push(useConfig(config, node), configureLedgers(node.id, () => `profile:${use.profile.fingerprint}`));

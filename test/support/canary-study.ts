@@ -104,7 +104,7 @@ export interface Instance {
   readonly sop?: string;
   /** Secondary Capture, which the risk gate sets aside. */
   readonly secondaryCapture?: boolean;
-  /** Ends in the middle of a private element, behind everything that tells what it is. */
+  /** Ends in the middle of its pixels. */
   readonly cutOff?: boolean;
 }
 
@@ -140,7 +140,7 @@ export function canaryInstance(canaries: Canaries, of: Study, where: string, { s
     .set(0x7fe00010, 'OW', Buffer.alloc(32, 7))
     .set(0xfffcfffc, 'OB', Buffer.from(canaries.text(`${where} trailing padding`)));
   const bytes = data.bytes();
-  return withMeta(canaries, { sopClass, sop }, cutOff ? bytes.subarray(0, bytes.length - 20) : bytes, where);
+  return withMeta(canaries, { sopClass, sop }, cutOff ? bytes.subarray(0, bytes.length - 40) : bytes, where);
 }
 
 /** A DICOMDIR with names, as on a patient's CD; it references what is there and what is not. */

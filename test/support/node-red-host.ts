@@ -42,7 +42,10 @@ interface Runtime {
     on(event: 'node-status', listener: (event: { id: string; status?: { text?: string } }) => void): void;
     once(event: 'flows:started', listener: () => void): void;
   };
-  readonly hooks: { add(hook: string, listener: (event: { msg: object; source: { id: string; node?: { type: string } }; destination: { id: string; node: { type: string } } }) => void): void };
+  readonly hooks: {
+    add(hook: 'onReceive.test', listener: (event: { msg: object; destination: { id: string; node: { type: string } } }) => void): void;
+    add(hook: 'preDeliver.test', listener: (event: { msg: object; source: { id: string; node: { type: string } }; destination: { id: string; node: { type: string } } }) => void): void;
+  };
   readonly nodes: { getNode(id: string): { receive(message: object): void } | null };
   readonly runtime: {
     readonly flows: { setFlows(options: { flows: { flows: readonly object[] }; deploymentType: string }): Promise<unknown> };
@@ -87,10 +90,14 @@ async function host({ version, userDir, pack, deep = false }: HostOptions): Prom
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   // `start` and `setFlows` resolve before the flows have started.
   const flowsStarted = (): Promise<void> => new Promise((resolve) => { RED.events.once('flows:started', () => { resolve(); }); });
-  RED.hooks.add('onReceive.test', ({ msg, source, destination: { id, node } }) => {
-    if (deep) say({ kind: 'heard', what: 'message', node: source.id, from: source.node?.type ?? '', to: node.type, text: all(msg) });
+  RED.hooks.add('onReceive.test', ({ msg, destination: { id, node } }) => {
     if (WATCHED.has(node.type)) say({ kind: 'message', node: id, type: node.type, message: JSON.parse(JSON.stringify(msg)) as Record<string, unknown> });
   });
+  if (deep) {
+    RED.hooks.add('preDeliver.test', ({ msg, source, destination }) => {
+      say({ kind: 'heard', what: 'message', node: source.id, from: source.node.type, to: destination.node.type, text: all(msg) });
+    });
+  }
   const started = flowsStarted();
   await RED.start();
   await started;
