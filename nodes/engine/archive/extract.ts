@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { Extraction, FoundEntry, Ledger, SpooledItem } from '../ledger/ledger-types';
 import type { JobToken, OwnPath } from '../model';
+import { turns } from '../turns';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
 import type { ArchiveFormat } from './format';
@@ -35,7 +36,11 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * a LIMIT_ code, ARCHIVE_EMPTY, NO_DICOM, SEVERAL_PATIENTS, and errors of the disk. A bad entry among good ones is no error:
  * it is accounted for in the extraction. @throws the signal's reason.
  */
-export async function extract(ledger: Ledger, token: JobToken, settings: ExtractSettings, context: ExtractContext): Promise<Extraction> {
+export function extract(ledger: Ledger, token: JobToken, settings: ExtractSettings, context: ExtractContext): Promise<Extraction> {
+  return turns.during(`${token.id} extract`, context.signal, () => extractInTurn(ledger, token, settings, context));
+}
+
+async function extractInTurn(ledger: Ledger, token: JobToken, settings: ExtractSettings, context: ExtractContext): Promise<Extraction> {
   try {
     const digest = settingsDigest(settings);
     const known = await ledger.extraction(token.id, digest);

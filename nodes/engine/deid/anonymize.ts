@@ -6,6 +6,7 @@ import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { Ledger, PreparedFile, Quarantined } from '../ledger/ledger-types';
 import type { Anonymized, DicomFile, JobToken, OwnPath, Sha256 } from '../model';
+import { turns } from '../turns';
 import { runTask, workerCount } from '../workers/pool';
 import { keyFingerprint } from './keyed';
 import type { CompiledProfile } from './profile';
@@ -227,7 +228,7 @@ export async function anonymize(
 ): Promise<AnonymizeResult> {
   const wanted = numbered(files);
   const work = new Anonymization(ledger, token, wanted.length, settings, context);
-  await work.run(wanted);
+  await turns.during(`${token.id} anonymize`, context.signal, () => work.run(wanted));
   const quarantined = wanted.flatMap(({ instance }) => {
     const code = work.quarantined.get(instance);
     return code === undefined ? [] : [{ instance, code }];

@@ -6,6 +6,7 @@ import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
 import type { Delivered, DicomFile, JobToken, VerificationLevel } from '../model';
+import { turns } from '../turns';
 import { circuits as processCircuits } from './circuit';
 import type { Circuits } from './circuit';
 import { DeliveryRecord } from './delivery-record';
@@ -13,7 +14,6 @@ import type { PacsSettings } from './peer';
 import { store } from './store';
 import type { StoreResult } from './store';
 import { statusText } from './store-status';
-import { turns } from './turns';
 import { verify } from './verify';
 
 export type DeliveryLedger = Pick<Ledger, 'planDeliveries' | 'recordDeliveries' | 'stageFolder' | 'destinationUp'>;
@@ -34,7 +34,11 @@ const LEVELS: readonly VerificationLevel[] = ['digest', 'C-FIND', 'C-FIND study'
  * @throws {ExdicomError} with `destination`, while anything may still succeed later; everything is recorded before
  * @throws the signal's reason, or what the ledger threw
  */
-export async function deliver(ledger: DeliveryLedger, token: JobToken, files: readonly DicomFile[], peer: PacsSettings, context: DeliverContext): Promise<Delivered> {
+export function deliver(ledger: DeliveryLedger, token: JobToken, files: readonly DicomFile[], peer: PacsSettings, context: DeliverContext): Promise<Delivered> {
+  return turns.during(`${token.id} to ${peer.address}`, context.signal, () => deliverInTurn(ledger, token, files, peer, context));
+}
+
+async function deliverInTurn(ledger: DeliveryLedger, token: JobToken, files: readonly DicomFile[], peer: PacsSettings, context: DeliverContext): Promise<Delivered> {
   const start = performance.now();
   const destination: DestinationInfo = { address: peer.address, label: peer.label, identifiedAllowed: peer.identifiedAllowed };
   const delivery = new Delivery(ledger, token, peer, destination, context, await ledger.planDeliveries(token.id, destination, files));

@@ -5,6 +5,7 @@ import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DeliveryResult, DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
 import type { Delivered, DicomFile, JobToken } from '../model';
+import { turns } from '../turns';
 import { runTask } from '../workers/pool';
 import type { CopyOrder } from './tasks';
 
@@ -41,7 +42,12 @@ export const folderAddress = (folder: string): string => `folder:${folder}`;
  * @throws {ExdicomError} the retryable failure that is left (STORAGE_FAILED, DISK_FULL, VERIFY_DIGEST), with the
  *   destination; what failed for good is in the answer's `failed`.
  */
-export async function deliverToFolder({ ledger, token, destination, files, signal, onProgress }: FolderDelivery): Promise<Delivered> {
+export function deliverToFolder(delivery: FolderDelivery): Promise<Delivered> {
+  const { token, destination, signal } = delivery;
+  return turns.during(`${token.id} to ${destination.address}`, signal, () => deliverInTurn(delivery));
+}
+
+async function deliverInTurn({ ledger, token, destination, files, signal, onProgress }: FolderDelivery): Promise<Delivered> {
   const started = Date.now();
   await reach(ledger, destination);
   const planned = await ledger.planDeliveries(token.id, destination, files);

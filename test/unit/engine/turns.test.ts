@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Turns } from '../../../nodes/engine/dimse/turns';
+import { Turns } from '../../../nodes/engine/turns';
 
 const { signal } = new AbortController();
 const settle = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });

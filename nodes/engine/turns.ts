@@ -1,21 +1,22 @@
 /**
- * Who may send to a destination now: one job at a time, so that the associations to it are never more than its settings say,
- * however many messages and nodes name it.
+ * One at a time. A destination is sent to by one job, so that the associations to it are never more than its settings say; a
+ * stage works on a job for one message, so that two wires to it, or a message that was late when the job was sent again, find
+ * done what is done and nothing half done.
  */
 export class Turns {
   readonly #last = new Map<string, Promise<void>>();
 
   /**
-   * Waits for the destination, then runs the action, alone among those of this address.
+   * Waits for its turn, then runs the action, alone among those of this name.
    * @throws the signal's reason, when it fires before the turn has come; what the action throws
    */
-  async during<T>(address: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
+  async during<T>(name: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
-    const before = this.#last.get(address) ?? Promise.resolve();
+    const before = this.#last.get(name) ?? Promise.resolve();
     const { promise: over, resolve: end } = Promise.withResolvers<void>();
     const last = before.then(() => over);
-    this.#last.set(address, last);
-    void this.#forget(address, last);
+    this.#last.set(name, last);
+    void this.#forget(name, last);
     const { promise: aborted, reject } = Promise.withResolvers<never>();
     const abort = (): void => { reject(signal.reason as Error); };
     signal.addEventListener('abort', abort, { once: true });
@@ -30,9 +31,9 @@ export class Turns {
     }
   }
 
-  async #forget(address: string, last: Promise<void>): Promise<void> {
+  async #forget(name: string, last: Promise<void>): Promise<void> {
     await last;
-    if (this.#last.get(address) === last) this.#last.delete(address);
+    if (this.#last.get(name) === last) this.#last.delete(name);
   }
 }
 
