@@ -20,7 +20,7 @@ export const environment = (tuned: boolean): NodeJS.ProcessEnv => {
 
 /** Runs a program to its end; milliseconds of the whole process. */
 export async function timed(program: string, options: readonly string[], tuned = false): Promise<number> {
-  const start = performance.now();
+  const begun = performance.now();
   await new Promise<void>((resolve, reject) => {
     const child = spawn(program, options, { stdio: 'ignore', env: environment(tuned) });
     child.on('error', reject);

@@ -5,7 +5,7 @@
  */
 import { createHash, hash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DicomIdentity, Identification } from '../dicom/identity';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../dicom/identify';
@@ -70,18 +70,23 @@ function instance(identity: DicomIdentity, context: SettleContext, path: OwnPath
   };
 }
 
-/** SHA-256 of a file from `offset` on. */
-function hashFile(path: string, offset: number): string {
-  const digest = createHash('sha256');
-  const block = Buffer.allocUnsafe(BLOCK);
+/** For files that are read by this thread, one after another. */
+const block = Buffer.allocUnsafeSlow(BLOCK);
+
+/** SHA-256 of a file as a whole, unless that is known, and from `offset` on: read once. */
+function digestsOf(path: string, offset: number, known?: string): { readonly bytes: number; readonly sha256: string; readonly dataSetSha256: string } {
   const fd = openSync(path, 'r');
   try {
-    for (let at = offset; ;) {
-      const count = readSync(fd, block, 0, BLOCK, at);
-      if (count === 0) return digest.digest('hex');
-      digest.update(block.subarray(0, count));
-      at += count;
+    let bytes = 0;
+    const next = (): Buffer => block.subarray(0, readSync(fd, block, 0, BLOCK, bytes));
+    const whole = createHash('sha256');
+    const dataSet = createHash('sha256');
+    for (let content = next(); content.length > 0; content = next()) {
+      if (known === undefined) whole.update(content);
+      if (bytes + content.length > offset) dataSet.update(content.subarray(Math.max(0, offset - bytes)));
+      bytes += content.length;
     }
+    return { bytes, sha256: known ?? whole.digest('hex'), dataSetSha256: dataSet.digest('hex') };
   } finally {
     closeSync(fd);
   }
@@ -108,10 +113,11 @@ function other(found: Exclude<Identification, { kind: 'instance' }>, head: Buffe
 /** Writes a bare data set at `raw` as a Part 10 file, removes `raw`, and tells of the result. */
 function normalised(raw: OwnPath, n: number, identity: DicomIdentity, context: SettleContext): Verdict {
   const path = numbered(context, n, 'dcm');
-  const dataSetSha256 = hashFile(raw, identity.dataSetOffset);
   normalisePart10(raw, path, identity);
+  const { dataSetSha256 } = digestsOf(raw, identity.dataSetOffset, '');
+  const { bytes, sha256 } = digestsOf(path, Infinity);
   unlinkSync(raw);
-  return instance(identity, context, path, statSync(path).size, hashFile(path, 0), dataSetSha256);
+  return instance(identity, context, path, bytes, sha256, dataSetSha256);
 }
 
 /** For an entry that is in memory as a whole. */
@@ -145,8 +151,8 @@ export function settleFile(path: OwnPath, n: number, context: SettleContext, { o
     if (own) renameSync(path, target);
     else linkOrCopy(path, target);
     if (!identity.part10) return normalised(target, n, identity, context);
-    const whole = sha256 ?? hashFile(target, 0);
-    return instance(identity, context, target, statSync(target).size, whole, hashFile(target, identity.dataSetOffset));
+    const digests = digestsOf(target, identity.dataSetOffset, sha256);
+    return instance(identity, context, target, digests.bytes, digests.sha256, digests.dataSetSha256);
   }
   const verdict = other(found, readHead(path, SNIFF_BYTES));
   if (typeof verdict === 'string') return { kind: 'archive', path, format: verdict };

@@ -112,14 +112,22 @@ class Anonymization {
     const batches = batchesOf(rest);
     let next = 0;
     const lane = async (): Promise<void> => {
-      for (let batch = batches[next]; batch !== undefined; batch = batches[next]) {
-        next += 1;
-        try {
-          await this.#batch(batch, folder, job.issuer ?? '');
-        } catch (thrown) {
-          next = batches.length;
-          throw thrown;
+      // One batch is entered into the ledger while the next is worked on, so that no thread waits for a disk to flush.
+      let recording = Promise.resolve();
+      try {
+        for (let batch = batches[next]; batch !== undefined; batch = batches[next]) {
+          next += 1;
+          const outputs = await this.#outputs(batch, folder, job.issuer ?? '');
+          await recording;
+          recording = this.#record(batch, outputs);
+          // What it rejects with is awaited a batch later, which must not count as unhandled until then.
+          recording.catch(() => undefined);
         }
+      } catch (thrown) {
+        next = batches.length;
+        throw thrown;
+      } finally {
+        await recording;
       }
     };
     // Every lane ends before this does, so that nothing writes into a folder that is given up.
@@ -153,27 +161,26 @@ class Anonymization {
     this.#context.progress(this.#done, this.#total);
   }
 
-  async #batch(batch: readonly NumberedFile[], folder: OwnPath, issuer: string): Promise<void> {
+  async #outputs(batch: readonly NumberedFile[], folder: OwnPath, issuer: string): Promise<readonly DeidFileOutput[]> {
     try {
-      await this.#record(batch, await this.#work(batch, folder, issuer));
+      return await this.#work(batch, folder, issuer);
     } catch (thrown) {
       this.#context.signal.throwIfAborted();
       if (!isCulprit(thrown)) throw thrown;
-      // One file of the batch has cost the worker: each alone, and only the one that does it again is set aside.
-      for (const file of batch) await this.#alone(file, folder, issuer);
     }
+    // One file of the batch has cost the worker: each alone, and only the one that does it again is set aside.
+    for (const file of batch) await this.#record([file], await this.#alone(file, folder, issuer));
+    return [];
   }
 
-  async #alone(file: NumberedFile, folder: OwnPath, issuer: string): Promise<void> {
-    let outputs: readonly DeidFileOutput[];
+  async #alone(file: NumberedFile, folder: OwnPath, issuer: string): Promise<readonly DeidFileOutput[]> {
     try {
-      outputs = await this.#work([file], folder, issuer);
+      return await this.#work([file], folder, issuer);
     } catch (thrown) {
       this.#context.signal.throwIfAborted();
       if (!isCulprit(thrown)) throw thrown;
-      outputs = [{ kind: 'quarantined', n: file.instance, code: thrown.code }];
+      return [{ kind: 'quarantined', n: file.instance, code: thrown.code }];
     }
-    await this.#record([file], outputs);
   }
 
   #work(batch: readonly NumberedFile[], folder: OwnPath, issuer: string): Promise<DeidFileOutput[]> {
@@ -187,6 +194,7 @@ class Anonymization {
   }
 
   async #record(batch: readonly NumberedFile[], outputs: readonly DeidFileOutput[]): Promise<void> {
+    if (outputs.length === 0) return;
     const origins = new Map(batch.map((file) => [file.instance, file.path]));
     const files: PreparedFile[] = [];
     const quarantined: Quarantined[] = [];
@@ -195,8 +203,8 @@ class Anonymization {
       // Numbered files came from the ledger, so their paths are its own; what the rewriter names lies in the stage's folder.
       const from = (origins.get(instance) ?? '') as OwnPath;
       if (output.kind === 'written') {
-        const { sha256, file } = output;
-        files.push({ instance, from, path: file.path as OwnPath, sha256: sha256 as Sha256, bytes: file.bytes, file: { ...file, instance } });
+        const { sha256, mtimeMs, file } = output;
+        files.push({ instance, from, path: file.path as OwnPath, sha256: sha256 as Sha256, bytes: file.bytes, mtimeMs, file: { ...file, instance } });
       } else {
         const { code, detail } = output;
         quarantined.push({ instance, code, path: from, ...(detail === undefined ? {} : { detail }) });

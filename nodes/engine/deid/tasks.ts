@@ -1,5 +1,5 @@
 /** What workers do for de-identification: rewrite files, each for itself. */
-import { renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync, statSync } from 'node:fs';
 import { rewriteFile } from '../dicom/rewrite';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
@@ -20,7 +20,7 @@ export interface DeidFilesInput {
 }
 
 export type DeidFileOutput =
-  | { readonly kind: 'written'; readonly n: number; readonly sha256: string; readonly file: Omit<DicomFile, 'instance'> }
+  | { readonly kind: 'written'; readonly n: number; readonly sha256: string; readonly mtimeMs: number; readonly file: Omit<DicomFile, 'instance'> }
   | { readonly kind: 'quarantined'; readonly n: number; readonly code: ErrorCode; readonly detail?: string };
 
 let cached: { readonly id: string; readonly rules: DeidentificationRules } | undefined;
@@ -41,7 +41,7 @@ async function rewriteOne(rules: DeidentificationRules, { n, from, to, final }: 
         // Not synced: what a power failure takes has another size, is noticed by that, and is made again, byte for byte.
         renameSync(to, final);
         const { sha256, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = result;
-        return { kind: 'written', n, sha256, file: { path: final, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } };
+        return { kind: 'written', n, sha256, mtimeMs: statSync(final).mtimeMs, file: { path: final, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } };
       }
       case 'refused': return { n, ...result.refusal, kind: 'quarantined' };
       case 'unreadable': return { kind: 'quarantined', n, code: 'DEID_UNREADABLE', detail: `offset ${result.offset}: ${result.detail}` };

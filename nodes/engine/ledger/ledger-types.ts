@@ -141,6 +141,8 @@ export interface PreparedFile {
   readonly path: OwnPath;
   readonly sha256: Sha256;
   readonly bytes: number;
+  /** Time of change, where whoever wrote the file has looked: saves the ledger a look of its own. */
+  readonly mtimeMs?: number;
   readonly file: DicomFile;
 }
 

@@ -40,9 +40,11 @@ export class PreparationRecords {
     this.#core.live(id);
     for (let at = 0; at < files.length; at += GROUP) {
       const group = files.slice(at, at + GROUP);
-      const looks = await lookAt(this.#core, group.map(({ path }) => path));
-      await store.recordFiles(id, stage, settings, profile, group.map((file, index) => {
-        const mtimeMs = looks[index]?.mtimeMs;
+      const unknown = group.filter(({ mtimeMs }) => mtimeMs === undefined).map(({ path }) => path);
+      const looks = await lookAt(this.#core, unknown);
+      const times = new Map(unknown.map((path, index) => [path, looks[index]?.mtimeMs]));
+      await store.recordFiles(id, stage, settings, profile, group.map((file) => {
+        const mtimeMs = file.mtimeMs ?? times.get(file.path);
         return mtimeMs === undefined ? file : { ...file, mtimeMs };
       }));
     }

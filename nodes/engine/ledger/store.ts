@@ -96,9 +96,7 @@ export interface InstanceRow extends FileRow {
   readonly quarantined: boolean;
 }
 
-export interface NewFile extends PreparedFile {
-  readonly mtimeMs?: number;
-}
+export type NewFile = PreparedFile;
 
 export interface QuarantineRequest {
   readonly instance: number;
