@@ -26,7 +26,7 @@ export async function timed(program: string, options: readonly string[], tuned =
     child.on('error', reject);
     child.on('exit', (code) => { if (code === 0) resolve(); else reject(new Error(`${program} ended with ${code}`)); });
   });
-  return performance.now() - start;
+  return performance.now() - begun;
 }
 
 /** Gives a peer an empty folder to write into, and counts what it wrote. */
