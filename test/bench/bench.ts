@@ -1,7 +1,7 @@
 /** `npm run bench`: the pack beside its peers, on the same data, in one run. Data and results lie in memory where the system offers that. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { LOADS, writeStudy } from './data';
 import type { LoadName } from './data';
@@ -81,6 +81,7 @@ function subset({ name, folder, files }: Study, count: number): { readonly folde
 
 async function main(): Promise<void> {
   const began = performance.now();
+  const before = loadavg()[0]!;
   say(`Node ${process.version}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), data in ${root.startsWith('/dev/shm') ? 'memory' : tmpdir()}, ${ROUNDS} rounds in turn.`);
   say('Ours: the stage inside a running Node-RED 5 that has done one small job before, its ledger included, a debug node at every output. Peers: the whole process.');
   say('The delay of the event loop includes the 1 ms of the timer that measures it. Memory is resident memory of the whole process with all its threads.');
@@ -147,7 +148,7 @@ async function main(): Promise<void> {
       for (const figures of stages.values()) say(`  ${figures.stage.padEnd(12)} ${seconds(figures.milliseconds).padStart(8)}; ${usage([figures])}`);
     }
   }
-  say(`\n${seconds(performance.now() - began)} in all.`);
+  say(`\n${Math.round((performance.now() - began) / 1000)} s in all; load of the machine before ${before.toFixed(1)}, after ${loadavg()[0]!.toFixed(1)}.`);
 }
 
 main().then(() => { process.exit(0); }, (error: unknown) => { say(error instanceof Error ? error.message : String(error)); process.exit(1); });
