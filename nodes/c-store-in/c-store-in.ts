@@ -21,6 +21,7 @@ export = (RED: Red): void => {
       const issuer = settings.text('issuer');
       const tls = serverTls(RED, settings.text('tls'), settings.boolean('clientCertificate'));
       let stored = 0;
+      let working = false;
       const receiver = new Receiver({
         ledger,
         prefix: 'c-store-in',
@@ -39,11 +40,14 @@ export = (RED: Red): void => {
         send: (token, path) => { source.send(token, path, undefined); },
         onError: (error) => { status.failed(error); },
         onStatus: ({ receiving, associations, ...counts }) => {
-          if (receiving > 0 || associations > 0) status.working(counts.stored - stored);
-          else {
-            if (counts.stored > stored) status.done(counts.stored - stored);
-            stored = counts.stored;
-          }
+          const fresh = counts.stored - stored;
+          // An association that brings nothing, as of a C-ECHO, changes nothing.
+          const busy = receiving > 0 || (associations > 0 && fresh > 0);
+          if (busy) status.working(fresh);
+          else if (fresh > 0) status.done(fresh);
+          else if (working) status.idle();
+          working = busy;
+          if (!busy) stored = counts.stored;
         },
       });
       const attached = ledger.attachSource({

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
 import { programsMissing, run } from '../support/dcmtk';
 import { drop, filesBelow, mainFlow, sampleStudy } from '../support/main-flow';
@@ -62,11 +63,13 @@ describe('TLS', { skip: programsMissing('openssl', 'echoscu') }, () => {
     assert.equal((await filesBelow(join(red.userDir, 'data', 'received'))).length, 24);
   });
 
-  it('asks callers for nothing unless told so', async () => {
+  it('asks callers for nothing unless told so; a C-ECHO leaves no trace in the status', async () => {
     const port = await freePort();
     await using red = await NodeRed.start({ flows: [...mainFlow(), tlsNode('tls'), ...receiver(port, { tls: 'tls' })] });
     await red.until(() => red.status('receive') === 'idle');
     assert.equal(await echo(port, '+tla', '+cf', certificate), 0);
+    await pause(1200); // statuses come at most once a second
+    assert.deepEqual([...new Set(red.statuses.filter(({ node }) => node === 'receive').map(({ text }) => text))], ['idle']);
   });
 
   it('does not listen at all where what it needs for that is missing', async () => {
