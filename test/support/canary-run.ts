@@ -159,7 +159,7 @@ export class CanaryRun implements AsyncDisposable {
     await this.#drop('a large archive', '.zip', zip([{ name: canaries.text('large entry'), data: Buffer.from(canaries.text('large entry content').padEnd(64).repeat(LIMIT / 60)), method: 'deflate' }]));
     await this.#drop('an unsupported archive', '.7z', Buffer.concat([Buffer.from('377abcaf271c0004', 'hex'), Buffer.from(canaries.text('unsupported archive'))]));
     await this.#drop('a RAR with a bad checksum', '.rar', rar([{ name: canaries.text('entry of a RAR'), data: canaryInstance(canaries, newStudy(canaries, 'RAR'), 'RAR'), badCrc: true }]));
-    await this.#drop('an archive with a long name', '.zip', zip([{ ...this.#entry('long name'), name: canaries.text('long name').repeat(100) }]));
+    await this.#drop('an archive with a long name', '.zip', zip([{ ...this.#entry('long name'), name: canaries.text('long name').repeat(5000) }]));
     await this.#drop('a locked archive', '.zip', zip([{ ...this.#entry('locked archive'), encrypt: { kind: 'zipcrypto', password: 'nobody has it' } }]));
     red.receive('read-bad', {});
     return 7;

@@ -120,7 +120,7 @@ function encodings(text: string): Encoding[] {
   const utf8 = Buffer.from(text);
   const utf16 = Buffer.from(text, 'utf16le');
   const percent = (bytes: Buffer): Buffer => Buffer.from([...bytes].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
-  const escaped = [...text].map((one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`).join('');
+  const escaped = Array.from(text, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`).join('');
   return [
     ['utf-8', utf8, true],
     ['utf-16le', utf16, true],

@@ -12,13 +12,17 @@ const PATIENCE: Changes = {
   'exdicom-c-store-in': { quiet: '2' },
 };
 
-/** `examples/flows/<number> - ….json` with `changes` over PATIENCE. */
+/** A flow's nodes with `changes` over PATIENCE. */
+export function hurried(nodes: readonly FlowNode[], changes: Changes = {}): FlowNode[] {
+  return nodes.map((node) => ({ ...node, ...PATIENCE[node.type], ...changes[node.type] }));
+}
+
+/** `examples/flows/<number> - ….json`, hurried. */
 export function exampleFlow(number: string, changes: Changes = {}): FlowNode[] {
   const folder = join(process.cwd(), 'examples', 'flows');
   const file = readdirSync(folder).find((name) => name.startsWith(`${number} `));
   if (file === undefined) throw new Error(`no example flow ${number}`);
-  const nodes = JSON.parse(readFileSync(join(folder, file), 'utf8')) as FlowNode[];
-  return nodes.map((node) => ({ ...node, ...PATIENCE[node.type], ...changes[node.type] }));
+  return hurried(JSON.parse(readFileSync(join(folder, file), 'utf8')) as FlowNode[], changes);
 }
 
 /** The id of the first node of a type. */

