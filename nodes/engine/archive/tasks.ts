@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { ExdicomError } from '../errors';
 import type { OwnPath } from '../model';
-import type { Task, TaskContext } from '../workers/tasks';
+import type { Task, TaskContext } from '../workers/task';
 import { ByteSource } from './byte-source';
 import type { ArchiveFormat } from './format';
 import { chooseEncoding, decodeName, isJunkName } from './names';

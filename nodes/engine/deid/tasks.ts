@@ -4,7 +4,7 @@ import { rewriteFile } from '../dicom/rewrite';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DicomFile } from '../model';
-import type { Task, TaskContext } from '../workers/tasks';
+import type { Task, TaskContext } from '../workers/task';
 import { keyFingerprint } from './keyed';
 import type { CompiledProfile } from './profile';
 import { DeidentificationRules } from './rules';

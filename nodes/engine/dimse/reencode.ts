@@ -9,7 +9,7 @@ import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dictionaryVr } from '../dicom/dictionary';
 import { hasLongHeader, paddingByte, vrOf } from '../dicom/vr';
 import { ExdicomError } from '../errors';
-import type { TaskContext } from '../workers/tasks';
+import type { TaskContext } from '../workers/task';
 import { openDataSet } from './part10-file';
 
 const WINDOW = 256 * 1024;

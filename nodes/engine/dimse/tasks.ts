@@ -1,7 +1,7 @@
 /** What of DIMSE reads bytes of a data set: on worker threads. */
 import { identifyFile } from '../dicom/identify';
 import type { Identification } from '../dicom/identity';
-import type { Task } from '../workers/tasks';
+import type { Task } from '../workers/task';
 import { reencode } from './reencode';
 import type { Reencoding } from './reencode';
 

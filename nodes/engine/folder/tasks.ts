@@ -6,7 +6,7 @@ import { identifyFile } from '../dicom/identify';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DicomFile } from '../model';
-import type { Task } from '../workers/tasks';
+import type { Task } from '../workers/task';
 import { seemsWhole } from './whole';
 
 export interface CopyOrder {

@@ -7,7 +7,7 @@ import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { OwnPath, Sha256 } from '../model';
-import type { Task, TaskContext } from '../workers/tasks';
+import type { Task, TaskContext } from '../workers/task';
 
 const CHUNK = 1 << 20;
 

@@ -4,14 +4,7 @@ import type { deidTasks } from '../deid/tasks';
 import type { dimseTasks } from '../dimse/tasks';
 import type { folderTasks } from '../folder/tasks';
 import type { ledgerTasks } from '../ledger/tasks';
-
-/** What a task may use while it runs. Tasks are synchronous or asynchronous, and alone on their thread. */
-export interface TaskContext {
-  /** Tell the caller how far the task is; throttled by the pool. */
-  progress(done: number, total?: number): void;
-}
-
-export type Task<I, O> = (input: I, context: TaskContext) => O | Promise<O>;
+import type { Task } from './task';
 
 export type Tasks = typeof archiveTasks & typeof deidTasks & typeof dimseTasks & typeof folderTasks & typeof ledgerTasks;
 export type TaskName = keyof Tasks;

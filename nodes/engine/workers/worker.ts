@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { toExdicomError } from '../errors';
 import type { ExdicomError } from '../errors';
 import { areas } from './tasks';
-import type { Task } from './tasks';
+import type { Task } from './task';
 
 export interface Request {
   readonly name: string;
