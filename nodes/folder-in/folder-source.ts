@@ -4,6 +4,7 @@ import { deleteOriginals, isOriginals, moveOriginals, writeWhole } from '../engi
 import type { Originals } from '../engine/folder/originals';
 import type { Candidate } from '../engine/folder/candidates';
 import type { FolderWatcher, TakenAs } from '../engine/folder/watch';
+import { ExdicomError } from '../engine/errors';
 import type { Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
 import type { SourceKey } from '../engine/model';
 import { runTask } from '../engine/workers/pool';
@@ -24,12 +25,14 @@ export interface FolderSourceOptions {
 const WHOLE_LIMIT = 60_000;
 const ARCHIVE = /\.(zip|rar|7z|exe|tar|gz|iso|z\d{2,4}|r\d{2}|\d{3})$/i;
 
+/** Who watches a folder now: a disposal may outlive the node that began it. */
+const watchers = new Map<SourceKey, FolderWatcher>();
+
 export class FolderSource {
   readonly #options: FolderSourceOptions;
   readonly #sourceKey: SourceKey;
   readonly #closing = new AbortController();
   #attached: Disposable | undefined;
-  #watcher: FolderWatcher | undefined;
 
   constructor(options: FolderSourceOptions) {
     this.#options = options;
@@ -43,14 +46,14 @@ export class FolderSource {
   /** Adopts the folder's jobs; what belongs to open ones is not taken again. */
   async start(watcher: FolderWatcher, signal: AbortSignal): Promise<void> {
     const { ledger, send } = this.#options;
-    this.#watcher = watcher;
+    watchers.set(this.#sourceKey, watcher);
     for (const { origin } of await ledger.origins(this.#sourceKey)) if (isOriginals(origin)) watcher.hold(origin.roots);
     signal.throwIfAborted();
     this.#attached = ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose });
   }
 
   close(): void {
-    this.#closing.abort();
+    this.#closing.abort(new ExdicomError('INTERRUPTED'));
     this.#attached?.[Symbol.dispose]();
   }
 
@@ -86,7 +89,7 @@ export class FolderSource {
     const { signal } = this.#closing;
     const { done, failed, deletes } = this.#options;
     if (disposition === 'put-back') {
-      this.#watcher?.release(origin.roots, origin);
+      watchers.get(this.#sourceKey)?.release(origin.roots, origin);
       return;
     }
     if (disposition === 'failed') {
@@ -95,7 +98,7 @@ export class FolderSource {
       await writeWhole(join(folder, 'reason.json'), `${JSON.stringify(reason, undefined, 2)}\n`);
     } else if (deletes && isProved(job, reason)) await deleteOriginals(origin, signal);
     else await moveOriginals(origin, join(done, job.name), signal);
-    this.#watcher?.release(origin.roots);
+    watchers.get(this.#sourceKey)?.release(origin.roots);
   };
 }
 

@@ -70,7 +70,11 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
           if (adopter === undefined) throw new ExdicomError('NOTHING_TO_DO');
           const adopted = await adopter.adopt(arrival.message, arrival.signal);
           if (adopted === undefined) { status.done(0); return; }
-          presence.job = enter(adopted.token);
+          const job = enter(adopted.token);
+          // Taken in while the node closed, when its presence had ended already.
+          if (arrival.signal.aborted) job.visit.interrupt();
+          arrival.signal.throwIfAborted();
+          presence.job = job;
           arrival.message['job'] = adopted.token;
           arrival.message.payload = adopted.path;
         }

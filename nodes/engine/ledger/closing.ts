@@ -130,6 +130,12 @@ export class Closing {
       this.#later(job, rest);
       return { closed: false, waitingFor: `left out ${missing}` };
     }
+    if (missing > 0 && job.deployedAt !== undefined) {
+      // A deploy may have taken a message with it, so nobody knows yet whether the flow leaves them out.
+      job.wantsSend = true;
+      this.#replay.pump();
+      return { closed: false, waitingFor: 'replay' };
+    }
     // Something came in while the store was asked.
     if (job.activeAt !== activeAt || job.row !== row) return this.#look(job);
     const { outcome, code } = judge(assessment, rule.allowLeftOut);
@@ -197,7 +203,8 @@ export class Closing {
           return undefined;
         } catch (thrown) {
           const error = toExdicomError(thrown);
-          if (error.retryable) throw error;
+          // A last copy stays until it is where it belongs, whatever was wrong.
+          if (error.retryable || !HAS_ORIGINAL.has(kind)) throw error;
           return error.code;
         }
       });

@@ -19,6 +19,8 @@ export interface LiveJob {
   readonly visits: Map<symbol, string>;
   /** A node closed with a message of it inside. */
   interrupted: boolean;
+  /** When flows were deployed since it was sent, which may have taken a message of it away unseen. */
+  deployedAt: number | undefined;
   /** It was sent by this process at least once. */
   sentHere: boolean;
   /** It is to be sent as soon as it may. */
@@ -156,7 +158,7 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
+      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
     };
     this.jobs.set(row.id, job);
     this.changed();

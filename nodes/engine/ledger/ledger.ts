@@ -134,7 +134,7 @@ class SqliteLedger implements Ledger {
   }
 
   #tick(): void {
-    this.#replay.pump();
+    this.#replay.tick();
     this.#core.changed();
   }
 

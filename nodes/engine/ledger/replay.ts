@@ -28,7 +28,6 @@ export class Replay {
   #pumping = false;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
-  #forgotten: NodeJS.Timeout | undefined;
   #alone: { readonly job: LiveJob; readonly since: number } | undefined;
   /** Slots that intakes hold before their job is there. */
   reserved = 0;
@@ -88,16 +87,16 @@ export class Replay {
       this.onAdopted(key);
     }
     this.pump();
-    // A message on its way to a node that was just replaced is gone, and nobody saw it go: its job has been silent since.
-    const deployed = clock();
-    clearTimeout(this.#forgotten);
-    this.#forgotten = setTimeout(() => { this.#sendForgotten(deployed); }, this.#core.settings.quiet).unref();
+    // A message on its way to a node that was just replaced is gone, and nobody saw it go.
+    for (const job of this.#core.jobs.values()) if (job.row.state === 'open' && job.sentHere) job.deployedAt = clock();
   }
 
-  #sendForgotten(deployed: number): void {
+  /** Time has passed: what may have lost a message, and of which nothing was heard since, is sent again. */
+  tick(): void {
     for (const job of this.#core.jobs.values()) {
       const { state, doomed } = job.row;
-      if (state === 'open' && !doomed && job.visits.size === 0 && job.activeAt <= deployed) job.wantsSend = true;
+      if (state !== 'open' || doomed || job.visits.size > 0 || this.#core.idle(job) <= this.#core.settings.quiet) continue;
+      if (job.interrupted || (job.deployedAt !== undefined && job.activeAt <= job.deployedAt)) job.wantsSend = true;
     }
     this.pump();
   }
@@ -218,8 +217,11 @@ export class Replay {
     const core = this.#core;
     const row = await core.store.sent(job.row.id);
     core.update(job, row);
-    Object.assign(job, { wantsSend: false, interrupted: false, sentHere: true, dueAt: undefined });
-    this.#sender(row.sourceKey)?.send(core.token(row), row.path ?? core.workFolder(row.id), row.topic);
+    Object.assign(job, { wantsSend: false, interrupted: false, deployedAt: undefined, sentHere: true, dueAt: undefined });
+    const sender = this.#sender(row.sourceKey);
+    // Its source may have gone while this was written down; the next one sends it.
+    if (sender === undefined) job.wantsSend = true;
+    else sender.send(core.token(row), row.path ?? core.workFolder(row.id), row.topic);
   }
 
   /** The first time through the flow is the source's own doing. */
@@ -230,7 +232,6 @@ export class Replay {
   }
 
   stop(): void {
-    clearTimeout(this.#forgotten);
     clearTimeout(this.#timer);
   }
 

@@ -199,3 +199,25 @@ test('a closing step that ends with a terminal code is recorded with it', async 
   await bench.closed(1);
   assert.equal(bench.receipts[0]?.steps.find(({ step }) => step === 'source')?.code, 'SOURCE_GONE');
 });
+
+test('the last copy of what was received stays until it has been kept, whatever goes wrong', async () => {
+  await using bench = await Bench.open();
+  let refused = 0;
+  bench.source.onDispose = async () => {
+    refused += 1;
+    await Promise.resolve();
+    if (refused === 1) throw new Error('a file system says something that nobody knows');
+  };
+  const token = await bench.take('content', { kind: 'message' });
+  const [item] = await bench.ledger.spool(token.id);
+  const visit = bench.ledger.enter(token, 'extract');
+  await bench.ledger.fail(token, new ExdicomError('ARCHIVE_DAMAGED'));
+  visit.leave();
+  await until(() => refused === 1);
+  await sleep(100);
+  assert.equal((await bench.ledger.job(token.id)).state, 'closing');
+  assert.equal(await readFile(item!.path, 'utf8'), 'content');
+  bench.ledger.started();
+  await until(async () => (await bench.ledger.job(token.id)).state === 'closed');
+  assert.equal(bench.source.disposed.length, 1);
+});

@@ -178,3 +178,48 @@ test('a key is remembered by its fingerprint', async () => {
   await bench.ledger.rememberKey('basic', 'f1');
   await assert.rejects(bench.ledger.rememberKey('basic', 'f2'), { code: 'KEY_CHANGED' });
 });
+
+test('a job whose source goes while it is being sent is sent by the next one', async () => {
+  await using bench = await Bench.open();
+  await bench.ledger.close();
+  bench.ledger = createLedger('test-ledger', bench.settings);
+  await bench.ledger.open();
+  const gone = new TestSource(), next = new TestSource();
+  const attached = bench.ledger.attachSource(gone);
+  bench.ledger.started();
+  const taken = await bench.ledger.take(await bench.intake(), new AbortController().signal);
+  assert.ok(taken.kind === 'job');
+  bench.ledger.enter(taken.token, 'extract').interrupt();
+  await sleep(20);
+  bench.ledger.started();
+  attached[Symbol.dispose]();
+  bench.ledger.attachSource(next);
+  await until(() => next.sent.length === 1);
+  assert.deepEqual([gone.sent.length, next.sent[0]?.token.id], [0, taken.token.id]);
+});
+
+test('a job whose failure could not be written down is sent again after a while, without a deploy', async () => {
+  await using bench = await Bench.open({ quiet: 100 });
+  const token = await bench.take();
+  bench.ledger.enter(token, 'extract').interrupt();
+  await until(() => bench.source.sent.length === 1);
+  assert.equal(bench.source.sent[0]?.token.attempt, 2);
+});
+
+test('what is missing after a deploy is sent again before it is judged as left out', async () => {
+  await using bench = await Bench.open({ quiet: 200 });
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.2.3#a', '1.2.4#b']));
+  await bench.deliver(token, destination('pacs'), files.slice(0, 1));
+  const visit = bench.ledger.enter(token, 'finish');
+  await bench.ledger.finish(token, 'finish');
+  bench.ledger.started();
+  visit.leave();
+  await until(() => bench.source.sent.length === 1);
+  await bench.deliver(token, destination('pacs'), files);
+  const again = bench.ledger.enter(bench.source.sent[0]!.token, 'finish');
+  await bench.ledger.finish(bench.source.sent[0]!.token, 'finish');
+  again.leave();
+  await bench.closed(1);
+  assert.equal(bench.receipts[0]?.job.outcome, 'complete');
+});

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { ExdicomError } from '../../../nodes/engine/errors';
+import { fingerprint } from '../../../nodes/engine/folder/candidates';
+import { FolderWatcher } from '../../../nodes/engine/folder/watch';
+import type { Job, JobSource, Ledger, Reason } from '../../../nodes/engine/ledger/ledger-types';
+import { FolderSource } from '../../../nodes/folder-in/folder-source';
+import { StatusLine } from '../../../nodes/runtime/status';
+import { FakeNode } from '../../support/fake-node';
+
+const { signal } = new AbortController();
+
+describe('the node of a folder, replaced while an original is moved away', () => {
+  it('leaves the moving to its successor, who takes a new file of that name', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));
+    try {
+      const [inbox, study] = [join(folder, 'inbox'), join(folder, 'inbox', 'study')];
+      await mkdir(study, { recursive: true });
+      await writeFile(join(study, 'IM1'), 'x');
+      const origin = { kind: 'folder' as const, roots: [study], fingerprint: await fingerprint('folder', [study], signal) };
+      const sources: JobSource[] = [];
+      const ledger = {
+        origins: () => Promise.resolve([{ job: 'j', origin }]),
+        attachSource: (source: JobSource) => { sources.push(source); return { [Symbol.dispose]: () => undefined }; },
+      } as unknown as Ledger; // what a source uses of it
+      const make = async (): Promise<{ source: FolderSource; taken: string[]; watcher: FolderWatcher }> => {
+        const taken: string[] = [];
+        const source = new FolderSource({
+          ledger, folder: inbox, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
+        });
+        const watcher = new FolderWatcher({ folder: inbox, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
+          whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
+          take: ({ roots }) => { taken.push(...roots); return Promise.resolve('job'); },
+        });
+        await source.start(watcher, signal);
+        return { source, taken, watcher };
+      };
+      const job = { id: 'j', name: 'folder-in 0001' } as Job;
+      const reason = {} as Reason;
+
+      const before = await make();
+      before.source.close();
+      const after = await make();
+      // A disposal that was under way is told to stop by an error that the ledger tries again.
+      await assert.rejects(sources[0]!.dispose(job, origin, 'done', reason), (error) => error instanceof ExdicomError && error.retryable);
+      assert.deepEqual(await readdir(inbox), ['study']);
+      await sources[1]!.dispose(job, origin, 'done', reason);
+      assert.deepEqual(await readdir(join(folder, 'done', 'folder-in 0001')), ['study']);
+
+      // One that came to its end all the same holds nothing for ever at the successor.
+      const last = await make();
+      await sources[1]!.dispose(job, origin, 'done', reason);
+      await mkdir(study);
+      await writeFile(join(study, 'IM2'), 'y');
+      await last.watcher.look();
+      await last.watcher.look();
+      assert.deepEqual(last.taken, [study]);
+      for (const { watcher } of [before, after, last]) await watcher.stop();
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
