@@ -12,6 +12,8 @@ import { has, into, orthanc, orthancAnonymize, storescp, timed } from './peers';
 import type { Receiver } from './peers';
 
 const ROUNDS = Number(process.env['EXDICOM_BENCH_ROUNDS'] ?? 3);
+/** Files of the job before: enough for every thread to have had its share. */
+const WARM_UP = 250;
 const PARTS = ['deid', 'store', 'extract', 'job'] as const;
 const asked = process.argv.slice(2);
 const loadNames = Object.keys(LOADS) as LoadName[];
@@ -83,10 +85,10 @@ async function main(): Promise<void> {
   const began = performance.now();
   const before = loadavg()[0]!;
   say(`Node ${process.version}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), data in ${root.startsWith('/dev/shm') ? 'memory' : tmpdir()}, ${ROUNDS} rounds in turn.`);
-  say('Ours: the stage inside a running Node-RED 5 that has done one small job before, its ledger included, a debug node at every output. Peers: the whole process.');
+  say(`Ours: the stage inside a running Node-RED 5 that has done one job of ${WARM_UP} small files before, its ledger included, a debug node at every output. Peers: the whole process.`);
   say('The delay of the event loop includes the 1 ms of the timer that measures it. Memory is resident memory of the whole process with all its threads.');
   const warmUp = join(root, 'warm-up');
-  writeStudy(warmUp, 24, LOADS.tiny.shape);
+  writeStudy(warmUp, WARM_UP, LOADS.tiny.shape);
   const studies = loadNames.filter(wantedLoad).map((name): Study => {
     const { title, count, shape } = LOADS[name];
     const folder = join(root, name);
@@ -116,7 +118,7 @@ async function main(): Promise<void> {
             await using receiver: Receiver = await open(root, tuned);
             const result = await send(receiver.port);
             const held = await receiver.count();
-            if (held !== undefined && held !== count && held !== count + 24) throw new Error(`${held} of ${count} arrived`);
+            if (held !== undefined && held !== count && held !== count + WARM_UP) throw new Error(`${held} of ${count} arrived`);
             return result;
           };
           await compare(`${study.title} to ${peer}${associations > 1 ? `, ${associations} associations` : ''}`, 'c-store-out', () => sending((port) => mine(folder, count, { anonymize: false, port, associations })), [

@@ -32,9 +32,11 @@ export class DeliveryRecords {
     this.#core.live(id);
     const wanted = [...new Map(files.map((file) => [file.path, file])).values()];
     const planned: PlannedDelivery[] = [];
-    for (let at = 0; at < wanted.length; at += GROUP) {
-      const group = wanted.slice(at, at + GROUP);
-      const known = await this.#known(id, group);
+    const groups = Array.from({ length: Math.ceil(wanted.length / GROUP) }, (_, i) => wanted.slice(i * GROUP, (i + 1) * GROUP));
+    let next = this.#ahead(id, groups[0]);
+    for (const [position, group] of groups.entries()) {
+      const known = await next;
+      next = this.#ahead(id, groups[position + 1]);
       const requests = group.map((file, index): DeliveryRequest => {
         const { sha256, deidentified, facts, instance = file.instance } = known[index]!;
         return { sopInstanceUID: (facts ?? file).sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
@@ -47,6 +49,13 @@ export class DeliveryRecords {
       await this.#quarantine.add(id, conflicts);
     }
     return planned;
+  }
+
+  /** Files are looked at on one thread while the group before is planned on another. A failure is met when the turn has come. */
+  #ahead(id: JobId, group: readonly DicomFile[] = []): Promise<Known[]> {
+    const known = this.#known(id, group);
+    known.catch(() => undefined);
+    return known;
   }
 
   /** Markers inside a file are no evidence, nor is its path: bytes changed behind the ledger's back make it a file of the flow's own. */

@@ -22,6 +22,9 @@ export interface RunOptions {
 /** Heap bounds of a worker; buffers lie outside and are bounded by the tasks themselves. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 32 };
 
+/** Milliseconds until an idle thread ends: it holds some 20 MB, and a new one costs half a second of processor time until it is quick. */
+const IDLE = 5 * 60_000;
+
 let pool: Piscina<Request, Response> | undefined;
 
 /** How many tasks run side by side. */
@@ -32,7 +35,7 @@ function open(): Piscina<Request, Response> {
     filename: join(__dirname, 'worker.js'),
     minThreads: 0,
     maxThreads: workerCount,
-    idleTimeout: 30_000,
+    idleTimeout: IDLE,
     maxQueue: 10_000,
     resourceLimits: RESOURCE_LIMITS,
     recordTiming: false,
