@@ -5,7 +5,7 @@ import { isVariable } from './validators';
 /** Adds "from a variable" to `select`, and a field for it beside the list. `saved` is the property as it is in the flow. */
 export function prepareChoice(node: EditorNode, select: JQuery, saved: unknown): void {
   const id = select.attr('id') ?? '';
-  const first = String(select.find('option').first().val() ?? '');
+  const first = select.find('option').first().attr('value') ?? '';
   const initial = isVariable(saved) ? String(saved) : `\${NAME:-${first}}`;
   const option = $('<option>').val(initial).text(translate(node, 'choice.variable')).appendTo(select);
   const field = $('<input type="text" class="exdicom-field">').attr({ id: `${id}-variable`, 'aria-label': translate(node, 'choice.variable') }).val(initial).insertAfter(select);
