@@ -3,10 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ExdicomError, toExdicomError } from '../engine/errors';
 import { CONFIGURATION } from '../engine/ledger/ledger-types';
 import type { Ledger } from '../engine/ledger/ledger-types';
-import { registerLedger } from './ledgers';
+import { registerLedger, worked } from './ledgers';
 import type { ConfigNode, Red } from './red';
 import { StatusLine } from './status';
 
+/** Milliseconds that closing leaves to stages which were interrupted, to write down what they have done. */
+const LAST_WORDS = 2000;
 /** Milliseconds between attempts to open a ledger that another process holds, or whose disk is away. */
 const OPEN_AGAIN = 5000;
 
@@ -70,6 +72,7 @@ export class LedgerHost {
     this.#red.events.off('flows:started', this.#started);
     this.#abort.abort();
     this.#registered?.[Symbol.dispose]();
+    if (this.ledger !== undefined) await Promise.race([worked(this.ledger), sleep(LAST_WORDS, undefined, { ref: false })]);
     await Promise.allSettled([this.ledger?.close(), this.#opening]);
     this.#status.close();
   }

@@ -54,6 +54,27 @@ export function configureLedgers(node: string, configuration: (ledger: Ledger) =
   return withEachLedger((ledger) => ledger.configure(node, configuration(ledger)));
 }
 
+const working = new Map<Ledger, Set<Promise<unknown>>>();
+
+/** Work that may still have something to write down when its node closes: closing the ledger waits for it. */
+export async function withLedger<T>(ledger: Ledger, work: () => Promise<T>): Promise<T> {
+  const inside = working.get(ledger) ?? new Set();
+  working.set(ledger, inside);
+  const promise = work();
+  inside.add(promise);
+  try {
+    return await promise;
+  } finally {
+    inside.delete(promise);
+    if (inside.size === 0 && working.get(ledger) === inside) working.delete(ledger);
+  }
+}
+
+/** When what is at work with this ledger now has ended. Never rejects. */
+export async function worked(ledger: Ledger): Promise<void> {
+  await Promise.allSettled(working.get(ledger) ?? new Set<Promise<unknown>>());
+}
+
 /** @throws {ExdicomError} JOB_UNKNOWN where no ledger of that id is there. */
 export function ledgerOf(token: JobToken): Ledger {
   const ledger = ledgers.get(token.ledger);

@@ -10,7 +10,7 @@ import { Adopter } from './adopt';
 import { attempt } from './attempt';
 import { handleInput } from './input';
 import type { Arrival } from './input';
-import { ledgerOf } from './ledgers';
+import { ledgerOf, withLedger } from './ledgers';
 import type { Node, Red, Saved } from './red';
 import { StatusLine } from './status';
 import type { Progress } from './status';
@@ -79,7 +79,7 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
           arrival.message.payload = adopted.path;
         }
         const { token, ledger } = presence.job;
-        await stage.work({ ...arrival, token, ledger, progress }, settings.value, status);
+        await withLedger(ledger, () => stage.work({ ...arrival, token, ledger, progress }, settings.value, status));
       } catch (thrown) {
         throw toExdicomError(thrown, presence.job === undefined ? {} : { job: presence.job.token.name });
       } finally {

@@ -24,6 +24,8 @@ import { judgeStoreStatus } from './store-status';
 /** Bytes kept for the command before the first batch; longer ones are written apart. */
 const COMMAND_ROOM = 4 * 1024;
 const BUFFER = COMMAND_ROOM + BATCH + MOST_PIECES * DATA_HEADER;
+/** Milliseconds that a stop leaves to the message under way: one that the peer has whole would be stored and sent again. */
+const LAST_ANSWER = 1_000;
 /** One is filled while the other is written. */
 const BUFFERS = 2;
 
@@ -58,6 +60,7 @@ export class StoreSession {
   #upcoming: Outgoing | undefined;
   #nudged: Outgoing | undefined;
   #ended: Promise<void> | undefined;
+  #lastAnswer: NodeJS.Timeout | undefined;
 
   private constructor(association: Association, contexts: readonly ProposedContext[], peer: PacsSettings, signal: AbortSignal) {
     this.#association = association;
@@ -65,7 +68,7 @@ export class StoreSession {
     this.#peer = peer;
     this.#plan = planBatches(association.maxFragment);
     this.#signal = signal;
-    this.#stop = () => { this.#ended ??= this.#busy ? association.abort() : association.release('stopping'); };
+    this.#stop = () => { this.#halt(); };
     signal.addEventListener('abort', this.#stop, { once: true });
     if (peer.nudge && peer.tls === undefined && association.dcmtk) association.onPartialData = () => { this.#nudge(); };
   }
@@ -130,7 +133,7 @@ export class StoreSession {
 
   /** Ends in order; never throws. */
   async release(): Promise<void> {
-    this.#ended ??= this.#association.release();
+    this.#ended ??= this.#association.release(this.#signal.aborted ? 'stopping' : 'done');
     await this.#close();
   }
 
@@ -143,11 +146,16 @@ export class StoreSession {
   async #close(): Promise<void> {
     await this.#ended;
     await this.#association.closed;
+    clearTimeout(this.#lastAnswer);
     this.#signal.removeEventListener('abort', this.#stop);
   }
 
-  get #busy(): boolean {
-    return this.#phase !== 'idle' || this.#nudged !== undefined;
+  #halt(): void {
+    if (this.#phase === 'idle') {
+      this.#ended ??= this.#nudged === undefined ? this.#association.release('stopping') : this.#association.abort();
+      return;
+    }
+    this.#lastAnswer = setTimeout(() => { this.#ended ??= this.#association.abort(); }, LAST_ANSWER);
   }
 
   #broken(detail: string): ExdicomError {
