@@ -98,7 +98,7 @@ export const ERRORS = {
   ASSOCIATION_REJECTED: entry('deliver', false, 'The destination rejected the association for good.', 'Let its administrator enter our AE Title and address; check the called AE Title.'),
   ASSOCIATION_BUSY: entry('deliver', true, 'The destination rejected the association for now.', 'Nothing to do, or allow fewer associations in the PACS node.'),
   TLS_FAILED: entry('deliver', false, 'The TLS connection could not be made.', 'Check certificate, authority and host name in the TLS settings.'),
-  NO_CONTEXT: entry('deliver', false, 'The destination takes neither this SOP Class nor this transfer syntax.', 'Add transcode in front, or ask its administrator to accept the SOP Class.'),
+  NO_CONTEXT: entry('deliver', false, 'The destination takes neither this SOP Class nor this transfer syntax.', 'Ask its administrator to accept the SOP Class in this transfer syntax, or convert the files first.'),
   STORE_BUSY: entry('deliver', true, 'The destination is out of resources (status A7xx).', 'Free space at the destination; the job goes on by itself.'),
   STORE_REFUSED: entry('deliver', false, 'The destination refused the instance.', 'Look at the status and the destination\'s log.'),
   STORE_MISMATCH: entry('deliver', false, 'The destination says that data set and SOP Class do not match (status A9xx).', 'Look at the instance; it is left out.'),
