@@ -3,7 +3,7 @@
 //   node scripts/set-up.mjs SCRIPT [ARGUMENT ...]     runs scripts/SCRIPT.mjs when everything is there
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +15,7 @@ const wanted = createHash('sha256').update(readFileSync('package-lock.json')).up
 const broughtNode = join(modules, 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted || !existsSync(broughtNode)) {
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) throw new Error('node_modules is a link, and an installation would empty what it points to: remove it first');
   console.log('Installing the dependencies (once) …');
   const npm = process.env.npm_execpath;
   const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];

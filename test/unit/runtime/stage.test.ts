@@ -29,7 +29,7 @@ describe('a message without a job', () => {
     node.input({ payload: new Uint8Array([1]) });
     await until(() => asked);
     const closed = node.close();
-    take({ kind: 'job', token, path: '/work/j' as OwnPath });
+    take({ kind: 'job', token, path: '/ledger/j' as OwnPath });
     await closed;
     await until(() => visits.length > 0);
     assert.deepEqual(visits, ['entered', 'interrupted']);
