@@ -1,6 +1,7 @@
 /** What workers do for de-identification: rewrite files, each for itself. */
 import { renameSync, rmSync, statSync } from 'node:fs';
-import { rewriteFile } from '../dicom/rewrite';
+import { inflatedName, rewriteFile } from '../dicom/rewrite';
+import type { RewriteResult } from '../dicom/rewrite-types';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { DicomFile } from '../model';
@@ -32,10 +33,21 @@ function rulesFor({ profile, key, issuer }: DeidFilesInput): DeidentificationRul
   return cached.rules;
 }
 
+/** What a process that was killed left half written is in the way of nobody. */
+async function rewriteAnew(rules: DeidentificationRules, from: string, to: string): Promise<RewriteResult> {
+  try {
+    return await rewriteFile(from, to, rules);
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown;
+  }
+  for (const left of [to, inflatedName(to)]) rmSync(left, { force: true });
+  return rewriteFile(from, to, rules);
+}
+
 /** Faults of the disk concern the job, not the file: they are thrown, and the job is tried again. */
 async function rewriteOne(rules: DeidentificationRules, { n, from, to, final }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
   try {
-    const result = await rewriteFile(from, to, rules);
+    const result = await rewriteAnew(rules, from, to);
     switch (result.kind) {
       case 'written': {
         // Not synced: what a power failure takes has another size, is noticed by that, and is made again, byte for byte.

@@ -63,8 +63,11 @@ function asResult(thrown: unknown): RewriteResult {
 
 const refused = (refusal: Refusal): RewriteResult => ({ kind: 'refused', refusal });
 
+/** Where the data set of a deflated file lies while it is rewritten into `to`. */
+export const inflatedName = (to: string): string => `${to}.inflated`;
+
 async function rewriteDeflated(from: string, to: string, size: number, layout: Layout, rules: Rules, { window, plan }: Tools): Promise<RewriteResult> {
-  const inflated = `${to}.inflated`;
+  const inflated = inflatedName(to);
   await inflateFile(from, layout.dataSetOffset, size, inflated);
   const fd = openSync(inflated, 'r');
   try {

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { compileProfile } from '../../../nodes/engine/deid/profile';
+import { deidTasks } from '../../../nodes/engine/deid/tasks';
+import { ct, KEY, part10, settings } from './data-sets';
+
+test('what a killed process left half written costs no instance, and the result is the same', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'exdicom-leftovers-'));
+  t.after(() => { rmSync(folder, { recursive: true, force: true }); });
+  const from = join(folder, 'in.dcm');
+  writeFileSync(from, part10(ct()));
+  const make = async (name: string): Promise<Buffer> => {
+    const final = join(folder, name);
+    const outputs = await deidTasks['deid.files']({ profile: compileProfile(settings()), key: KEY, issuer: '', files: [{ n: 1, from, to: `${final}.part`, final }] }, { progress: () => undefined });
+    assert.deepEqual(outputs.map(({ kind }) => kind), ['written']);
+    return readFileSync(final);
+  };
+  const undisturbed = await make('a.dcm');
+  writeFileSync(join(folder, 'b.dcm.part'), 'half of');
+  assert.deepEqual(await make('b.dcm'), undisturbed);
+  assert.deepEqual(readdirSync(folder).toSorted(), ['a.dcm', 'b.dcm', 'in.dcm']);
+});
