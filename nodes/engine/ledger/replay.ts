@@ -132,7 +132,15 @@ export class Replay {
 
   /** Due retries and suspects go before new intake. */
   get holdsIntake(): boolean {
-    return this.#suspectAlone() !== undefined || this.#waiting().length > 0;
+    return this.#suspectAlone() !== undefined || this.#waiting().length > 0 || this.#suspectComing();
+  }
+
+  /** A suspect whose source is about to send it: with others beside it nobody would learn anything. */
+  #suspectComing(): boolean {
+    for (const { row: { state, doomed, crashes, sourceKey }, sentHere } of this.#core.jobs.values()) {
+      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#attached.has(sourceKey)) return true;
+    }
+    return false;
   }
 
   #waiting(): LiveJob[] {

@@ -9,7 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
-import type { DicomFile } from '../../../nodes/engine/model';
+import type { Opening } from '../../../nodes/engine/ledger/store';
+import { openStore } from '../../../nodes/engine/ledger/store-client';
+import type { DicomFile, JobToken } from '../../../nodes/engine/model';
 import { Bench, destination, until } from './fixture';
 
 /** Starts a victim and collects the lines it says. */
@@ -97,6 +99,25 @@ test('a poison job is set aside after three crashes, alone, and an innocent one 
   await until(async () => (await bench.ledger.job(poison.id)).state === 'closed');
   assert.equal((await bench.ledger.receipt(poison.id))?.error?.code, 'CONDEMNED');
   assert.equal((await bench.ledger.receipt(innocent.id))?.job.outcome, 'complete');
+});
+
+test('a crash with several jobs at work makes suspects of them, and only a suspect that was alone is condemned', async () => {
+  await using bench = await Bench.open();
+  const [first, second] = [await bench.take(), await bench.take()];
+  await bench.ledger.close();
+  const crashing = async (...jobs: readonly JobToken[]): Promise<Opening> => {
+    const client = await openStore(bench.settings.directory);
+    const opening = await client.store.start();
+    for (const { id } of jobs) await client.store.attempting(id, 'extract');
+    await client.close(1000);
+    return opening;
+  };
+  for (let crash = 0; crash < 5; crash += 1) assert.deepEqual((await crashing(first, second)).condemned, []);
+  assert.deepEqual((await crashing(first)).jobs.map(({ crashes }) => crashes), [1, 1]);
+  assert.deepEqual((await crashing(first)).condemned, []);
+  const { condemned, jobs } = await crashing();
+  assert.deepEqual([condemned, jobs.map(({ crashes }) => crashes)], [[first.id], [3, 1]]);
+  await bench.ledger.close();
 });
 
 test('a job whose worker thread crashes three times is condemned with the files that nothing was made of', async () => {
