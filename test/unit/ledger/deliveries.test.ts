@@ -86,6 +86,16 @@ test('the same UID with other content is a conflict at a destination that has it
   assert.equal((await bench.ledger.planDeliveries(second.id, destination('other'), files))[0]?.state, 'pending');
 });
 
+test('of two jobs under way with the same UID and other content the first to be planned has the claim, as long as it is open', async () => {
+  await using bench = await Bench.open();
+  const [first, second] = [await bench.take('one'), await bench.take('two')];
+  const one = await bench.prepare(first, await bench.extract(first, ['1.1#a']));
+  const two = await bench.prepare(second, await bench.extract(second, ['1.1#changed']));
+  assert.equal((await bench.ledger.planDeliveries(first.id, pacs, one))[0]?.state, 'pending');
+  const [late] = await bench.ledger.planDeliveries(second.id, pacs, two);
+  assert.deepEqual([late?.state, late?.code], ['failed', 'UID_CONFLICT']);
+});
+
 test('a destination that the flow no longer leads to does not hold the job open', async () => {
   await using bench = await Bench.open({ quiet: 150 });
   const token = await bench.take();

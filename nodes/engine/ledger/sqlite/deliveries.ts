@@ -40,11 +40,12 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
     return made;
   };
 
-  /** What is known of the same SOP Instance at this destination from elsewhere. */
+  /** What is known of the same SOP Instance at this destination from elsewhere; a job that is under way has a claim to its UIDs. */
   const elsewhere = (job: number, instance: number, destination: number, mark: Uint8Array, sha256: string): Plan => {
     const rows = database.all(
       `SELECT * FROM delivery WHERE destination = ?1 AND mark = ?2 AND NOT (job = ?3 AND instance = ?4)
-        AND (state IN ('sent', 'verified') OR job = ?3 AND state IN ('pending', 'waiting'))`, destination, mark, job, instance,
+        AND (state IN ('sent', 'verified') OR state IN ('pending', 'waiting')
+          AND (job = ?3 OR (SELECT j.state FROM job AS j WHERE j.n = delivery.job) <> 'closed'))`, destination, mark, job, instance,
     );
     const same = rows.filter((row) => row['sha256'] === sha256);
     const best = same.find((row) => row['state'] === 'verified') ?? same.find((row) => row['state'] === 'sent');
