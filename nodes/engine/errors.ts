@@ -37,6 +37,7 @@ export const ERRORS = {
   STORAGE_FAILED: entry('ledger', true, 'Reading or writing the work folder failed.', 'Look at the disk, its mount and its permissions; the job goes on by itself.'),
   INTERRUPTED: entry('ledger', true, 'The node was closed while it worked on this message.', 'Nothing to do: the source sends the job again.'),
   JOB_UNKNOWN: entry('ledger', false, 'The message names a job that this ledger does not have open.', 'Send the archive again from its source; do not store messages and inject them later.'),
+  JOB_STATE: entry('ledger', false, 'The job is in a state in which this cannot be done to it.', 'Look at its state: what is open can be cancelled, what waits can be tried now, what is closed can be sent again.'),
   JOB_CANCELLED: entry('ledger', false, 'A person cancelled the job.', 'Send it again if that was a mistake.'),
   WORKER_CRASHED: entry('ledger', true, 'The worker that had this job ended unexpectedly.', 'Nothing to do: it is tried again, alone, and set aside if it happens again.'),
   WORKER_TIMEOUT: entry('ledger', false, 'A task of this job ran longer than its time limit.', 'Look at the file that was set aside; raise the time limit if it is only large.'),

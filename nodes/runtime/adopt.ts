@@ -70,7 +70,7 @@ export class Adopter {
         ...(typeof topic === 'string' ? { topic } : {}),
       }, signal);
       if (taken.kind === 'job') return taken;
-      if (taken.kind === 'duplicate') return undefined;
+      if (taken.kind !== 'refused') return undefined;
       if (taken.reason !== 'slots') throw new ExdicomError('INTAKE_CLOSED', { detail: taken.reason, stage: 'intake' });
       await sleep(LOOK_AGAIN, undefined, { signal, ref: false });
     }

@@ -20,7 +20,8 @@ export interface WatchSettings {
   readonly exclude: readonly string[];
 }
 
-export type TakenAs = 'job' | 'duplicate' | 'no-room';
+/** `put-back`: a person wants it left where it is until it changes. */
+export type TakenAs = 'job' | 'duplicate' | 'put-back' | 'no-room';
 
 export interface WatchHandler {
   /** Whether an archive has its end record, and a set its volumes. */
@@ -168,7 +169,10 @@ export class FolderWatcher {
       try {
         const taken = await this.#handler.take(candidate, signal);
         if (taken === 'no-room') { full = true; waiting += 1; this.release(candidate.roots); }
-        else this.#seen.delete(candidate.roots[0]!);
+        else {
+          this.#seen.delete(candidate.roots[0]!);
+          if (taken === 'put-back') this.release(candidate.roots, candidate);
+        }
       } catch (thrown) {
         this.release(candidate.roots);
         signal.throwIfAborted();

@@ -6,7 +6,7 @@ import { ExdicomError, toExdicomError } from '../errors';
 import type { JobId, JobToken, OwnPath, Sha256, SourceKey } from '../model';
 import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
-import type { Intake, IntakeItem, SpooledItem, Taken } from './ledger-types';
+import type { Intake, IntakeItem, Room, SpooledItem, Taken } from './ledger-types';
 import type { Replay } from './replay';
 import type { JobRow, NewJob, StoredItem } from './store';
 import { itemName } from './tasks';
@@ -15,8 +15,6 @@ import { itemName } from './tasks';
 const FACTOR = 3;
 /** Milliseconds for which a look at the disk is believed. */
 const LOOK = 1000;
-
-export type Room = 'free' | 'slots' | 'parked' | 'space' | 'closed';
 
 /** Identifies content whatever its files are called: the file's own digest, or one over those of several. */
 export function contentDigest(items: ReadonlyArray<{ readonly sha256: Sha256 }>): Sha256 {

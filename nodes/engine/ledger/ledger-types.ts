@@ -38,6 +38,8 @@ export interface Job {
   readonly bytes: number;
   readonly topic?: string;
   readonly duplicateOf?: JobId;
+  /** The closed job that this one repeats, because a person sent it again. */
+  readonly againOf?: JobId;
 }
 
 /** A file of the job's source, copied into the work folder. `name` is the foreign name: for reports and volume order, never for a path. */
@@ -70,7 +72,12 @@ export interface Intake {
 export type Taken =
   | { readonly kind: 'job'; readonly token: JobToken; readonly path: OwnPath }
   | { readonly kind: 'duplicate'; readonly job: Job; readonly of: JobId }
-  | { readonly kind: 'refused'; readonly reason: 'slots' | 'parked' | 'space' | 'closed' };
+  /** A person cancelled its job and left the original where it is: not to be taken before it changes. */
+  | { readonly kind: 'put-back'; readonly of: JobId }
+  | { readonly kind: 'refused'; readonly reason: Exclude<Room, 'free'> };
+
+/** Whether a source may take something in. `held`: a person paused or drains this source. */
+export type Room = 'free' | 'slots' | 'parked' | 'space' | 'held' | 'closed';
 
 /** What a source is told to do with its original when a job closes. */
 export type Disposition = 'done' | 'failed' | 'put-back';
@@ -101,6 +108,19 @@ export interface JobSource {
    * are the only copy (`received`, `message`), `ledger.spool(job.id)` still has them.
    */
   dispose(job: Job, origin: unknown, disposition: Disposition, reason: Reason): Promise<void>;
+  /**
+   * A person sends a closed job again: finds its original and calls `take` with it, once. Undefined where the original is no
+   * longer there. What `take` throws is thrown on.
+   */
+  again?(job: Job, take: (original: AgainIntake) => Promise<Job>): Promise<Job | undefined>;
+}
+
+/** An original that is taken in again; the rest is as the closed job has it. */
+export interface AgainIntake {
+  readonly kind: JobKind;
+  readonly items: readonly IntakeItem[];
+  readonly issuer?: string;
+  readonly origin?: unknown;
 }
 
 // ------------------------------------------------------------------------------------------------ extraction
@@ -235,10 +255,126 @@ export interface Receipt {
 /** Handed a job's receipt once, when the job has closed; by a `finish` node that a message of the job has visited. */
 export type Finisher = (receipt: Receipt, token: JobToken) => void;
 
+// ------------------------------------------------------------------------------------------------ asking
+
+/** All conditions must hold; an absent one holds for every job. */
+export interface JobFilter {
+  readonly state?: JobState | readonly JobState[];
+  readonly outcome?: Outcome;
+  readonly sourceKey?: SourceKey;
+  /** Address or label of a destination that the job has deliveries to, or waits for. */
+  readonly destination?: string;
+  /** Of the job's last error. */
+  readonly code?: ErrorCode;
+  /** Changed since then; milliseconds since 1970. */
+  readonly since?: number;
+  /** With a limit the newest come first, else the oldest. */
+  readonly limit?: number;
+  readonly offset?: number;
+}
+
+export interface LedgerCounts {
+  readonly states: Readonly<Record<JobState, number>>;
+  /** Of closing and closed jobs, as long as the ledger keeps them. */
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** Instances in quarantine. */
+  readonly quarantined: number;
+  readonly destinations: ReadonlyArray<{ readonly address: string; readonly label: string; readonly deliveries: Readonly<Record<DeliveryState, number>> }>;
+  readonly holds: readonly Hold[];
+  /** Addresses of destinations whose circuit is open. */
+  readonly circuits: readonly string[];
+}
+
+/** A change of state, as the chain of events has it. */
+export interface JobEvent {
+  readonly seq: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly event: string;
+  readonly code?: ErrorCode;
+  readonly stage?: Stage;
+  /** Where a person did it. */
+  readonly who?: string;
+  /** Numbers of the instances that it concerns: `1-3,7`. */
+  readonly instances?: string;
+  /** What else it concerns: another job's id, the address of a destination, the name of a profile. */
+  readonly other?: string;
+  readonly hash: string;
+}
+
+/** An instance that was set aside, and what a person decided about it. */
+export interface QuarantinedFile {
+  readonly job: JobId;
+  /** Name of the job. */
+  readonly name: string;
+  readonly instance: number;
+  readonly code: ErrorCode;
+  readonly stage: Stage;
+  readonly detail?: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Released into this job, whose end decides whether it leaves the quarantine. */
+  readonly released?: { readonly to: JobId; readonly who: string; readonly at: number };
+  readonly discarded?: { readonly who: string; readonly at: number };
+}
+
+export interface JobDetails {
+  readonly job: Job;
+  readonly entries: Receipt['entries'];
+  readonly destinations: ReadonlyArray<Omit<Receipt['destinations'][number], 'levels'>>;
+  readonly quarantined: readonly QuarantinedFile[];
+  /** By which the job is parked, or would be. */
+  readonly policy: RetryPolicy;
+  /** Failures in a row without progress, and since when (milliseconds since 1970). */
+  readonly failures: number;
+  readonly failingSince?: number;
+  /** Addresses of the destinations that a parked job waits for; `CONFIGURATION` where a person must mend a setting. */
+  readonly waitsFor: readonly string[];
+  /** Jobs that a person made of this one by sending it again. */
+  readonly sentAgainAs: readonly JobId[];
+  readonly events: readonly JobEvent[];
+}
+
+/** What is looked for. Nothing of it is stored, logged or told. */
+export interface Marks {
+  /**
+   * What the profile's key makes of the value looked for, under every scope and issuer that comes into question: the mapped
+   * UID of an instance, series or study (`mapUid`), or the patient's pseudonym (`pseudonym` of kind `patient`).
+   */
+  readonly keyed: readonly string[];
+  /** The original UID itself, for jobs that were not de-identified: hashed at once with the ledger's own key. */
+  readonly uid?: string;
+}
+
+// ------------------------------------------------------------------------------------------------ acting
+
+export type HoldTarget = { readonly source: SourceKey } | { /** Address or label. */ readonly destination: string };
+
+/**
+ * Of a source, `pause`: nothing new is taken, and its open jobs are not sent again; `drain`: nothing new is taken, what is in
+ * goes on to its end. Of a destination, `pause`: deliveries under way stop at the next instance, and jobs wait; `drain`: jobs
+ * that have begun there go on, no other begins.
+ */
+export type HoldMode = 'pause' | 'drain';
+
+/** Kept until `resume`, also over restarts. */
+export interface Hold {
+  readonly target: HoldTarget;
+  readonly mode: HoldMode;
+  readonly who: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** The name that an act is recorded under where none is given. */
+export const NOBODY = 'jobs node';
+
 // ------------------------------------------------------------------------------------------------ the ledger
 
 export interface Visit {
   readonly job: Job['id'];
+  /** Aborts with JOB_CANCELLED when a person cancels the job: stop soon, send nothing more. */
+  readonly signal: AbortSignal;
   /** The message has ended here: done, or failed and told. */
   leave(): void;
   /** The node closes with the message inside: the source will send the job again. */
@@ -315,7 +451,7 @@ export interface Ledger {
   /** The origins of this source's jobs that are not closed, so that after a restart it takes none of them again. */
   origins(sourceKey: SourceKey): Promise<ReadonlyArray<{ readonly job: JobId; readonly origin: unknown }>>;
   /** Whether `take` would be refused, without asking the disk twice in a second. */
-  room(): Promise<'free' | 'slots' | 'parked' | 'space' | 'closed'>;
+  room(sourceKey?: SourceKey): Promise<Room>;
   /** Copies, digests, judges and numbers; resolves when the job is on disk. The caller sends the token. */
   take(intake: Intake, signal: AbortSignal): Promise<Taken>;
   /** Receiving over time (a DICOM association): open a job, add files that lie in its folder already, complete it. */
@@ -361,5 +497,40 @@ export interface Ledger {
   /** A message of the job has come to this finish node; closes the job if it is complete. */
   finish(token: JobToken, node: string): Promise<{ readonly closed: boolean; readonly waitingFor?: string }>;
   receipt(id: JobId): Promise<Receipt | undefined>;
-  jobs(filter?: { readonly state?: JobState; readonly sourceKey?: SourceKey }): Promise<readonly Job[]>;
+
+  // asking
+  jobs(filter?: JobFilter): Promise<readonly Job[]>;
+  counts(): Promise<LedgerCounts>;
+  /** @throws {ExdicomError} JOB_UNKNOWN */
+  details(id: JobId): Promise<JobDetails>;
+  /** Open and closed jobs, until these are purged; oldest first. A PatientID is found only where it was de-identified under a key that lasts. */
+  find(marks: Marks): Promise<readonly Job[]>;
+  /** What this source or destination is held by, at once. */
+  held(target: HoldTarget): HoldMode | undefined;
+  holds(): Promise<readonly Hold[]>;
+
+  // acting: `who` is an operator's name, of which 64 printable characters are kept with the event
+  /** Outcome `cancelled`, in any state before closing; resolves when that is on disk. @throws {ExdicomError} JOB_UNKNOWN, JOB_STATE */
+  cancel(id: JobId, who?: string): Promise<void>;
+  /**
+   * Takes the original of a closed job in again as a new job, which sends all of it anew.
+   * @throws {ExdicomError} JOB_UNKNOWN, JOB_STATE, SOURCE_GONE, SOURCE_UNREADABLE where no source node has its source,
+   *   INTAKE_CLOSED
+   */
+  sendAgain(id: JobId, who?: string): Promise<Job>;
+  /** A parked job, or all that wait for a destination (address or label), are due now; resolves with their number. @throws {ExdicomError} JOB_UNKNOWN, JOB_STATE */
+  retryNow(what: JobId | { readonly destination: string }, who?: string): Promise<number>;
+  /** Tried by `extract` besides its list, kept in memory until the job closes or the process ends. @throws {ExdicomError} JOB_UNKNOWN, JOB_STATE */
+  password(id: JobId, password: string, who?: string): Promise<void>;
+  /** Those given by hand. */
+  passwords(id: JobId): readonly string[];
+  hold(target: HoldTarget, mode: HoldMode, who?: string): Promise<void>;
+  resume(target: HoldTarget, who?: string): Promise<void>;
+
+  // quarantine
+  quarantine(filter?: { readonly job?: JobId }): Promise<readonly QuarantinedFile[]>;
+  /** A new job of these files, to be de-identified under the named profile; they leave the quarantine when it closes with them verified. */
+  release(id: JobId, instances: 'all' | readonly number[], profile: string, who?: string): Promise<JobToken>;
+  /** Resolves with how many were removed. */
+  discard(id: JobId, instances: 'all' | readonly number[], who?: string): Promise<number>;
 }

@@ -15,8 +15,8 @@ import { ExtractionRecords } from './extraction';
 import { Failing } from './failing';
 import { IntakeDesk } from './intake';
 import type {
-  DestinationInfo, DeliveryResult, Failure, Finisher, FinishRule, FoundEntry, Intake, Job, JobSource, JobState, Ledger, LedgerFolders, LedgerSettings,
-  LedgerStatus, Preparation, Receipt, RetryPolicy, SpooledItem, Visit,
+  DestinationInfo, DeliveryResult, Failure, Finisher, FinishRule, FoundEntry, Hold, HoldMode, HoldTarget, Intake, Job, JobDetails, JobFilter, JobSource, Ledger,
+  LedgerCounts, LedgerFolders, LedgerSettings, LedgerStatus, Marks, Preparation, QuarantinedFile, Receipt, RetryPolicy, Room, SpooledItem, Visit,
 } from './ledger-types';
 import { PreparationRecords } from './preparation';
 import { Presence } from './presence';
@@ -158,7 +158,7 @@ class SqliteLedger implements Ledger {
     return (await this.#core.store.origins(sourceKey)).map(({ job, origin }) => ({ job, origin: JSON.parse(origin) as unknown }));
   }
 
-  room(): Promise<'free' | 'slots' | 'parked' | 'space' | 'closed'> {
+  room(_sourceKey?: SourceKey): Promise<Room> {
     return this.#desk.room();
   }
 
@@ -297,7 +297,31 @@ class SqliteLedger implements Ledger {
     return text === undefined ? undefined : JSON.parse(text) as Receipt;
   }
 
-  async jobs(filter: { readonly state?: JobState; readonly sourceKey?: SourceKey } = {}): Promise<readonly Job[]> {
-    return (await this.#core.store.jobs(filter)).map(jobOf);
+  // ---------------------------------------------------------------------------------------------- asking and acting
+
+  async jobs(filter: JobFilter = {}): Promise<readonly Job[]> {
+    const { state, sourceKey } = filter;
+    return (await this.#core.store.jobs({ ...(typeof state === 'string' ? { state } : {}), ...(sourceKey === undefined ? {} : { sourceKey }) })).map(jobOf);
   }
+
+  counts(): Promise<LedgerCounts> { return missing(); }
+  details(_id: JobId): Promise<JobDetails> { return missing(); }
+  find(_marks: Marks): Promise<readonly Job[]> { return missing(); }
+  held(_target: HoldTarget): HoldMode | undefined { return undefined; }
+  holds(): Promise<readonly Hold[]> { return Promise.resolve([]); }
+  cancel(_id: JobId, _who?: string): Promise<void> { return missing(); }
+  sendAgain(_id: JobId, _who?: string): Promise<Job> { return missing(); }
+  retryNow(_what: JobId | { readonly destination: string }, _who?: string): Promise<number> { return missing(); }
+  password(_id: JobId, _password: string, _who?: string): Promise<void> { return missing(); }
+  passwords(_id: JobId): readonly string[] { return []; }
+  hold(_target: HoldTarget, _mode: HoldMode, _who?: string): Promise<void> { return missing(); }
+  resume(_target: HoldTarget, _who?: string): Promise<void> { return missing(); }
+
+  // ---------------------------------------------------------------------------------------------- quarantine
+
+  quarantine(_filter?: { readonly job?: JobId }): Promise<readonly QuarantinedFile[]> { return missing(); }
+  release(_id: JobId, _instances: 'all' | readonly number[], _profile: string, _who?: string): Promise<JobToken> { return missing(); }
+  discard(_id: JobId, _instances: 'all' | readonly number[], _who?: string): Promise<number> { return missing(); }
 }
+
+const missing = (): Promise<never> => Promise.reject(new ExdicomError('INTERNAL', { detail: 'not there yet' }));

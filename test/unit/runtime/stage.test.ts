@@ -17,7 +17,7 @@ describe('a message without a job', () => {
       id: 'ledger',
       attachSource: () => nothing,
       take: () => { asked = true; return taken; },
-      enter: () => { visits.push('entered'); return { job: token.id, leave: () => { visits.push('left'); }, interrupt: () => { visits.push('interrupted'); } }; },
+      enter: () => { visits.push('entered'); return { job: token.id, signal: new AbortController().signal, leave: () => { visits.push('left'); }, interrupt: () => { visits.push('interrupted'); } }; },
     } as unknown as Ledger; // what a stage uses of it
     const registered = registerLedger(ledger);
     const config = Object.assign(new FakeNode('exdicom-ledger', 'ledger'), { users: {}, ledger, opened: () => Promise.resolve(ledger), onFailure: () => nothing });
