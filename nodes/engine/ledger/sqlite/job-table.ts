@@ -1,8 +1,10 @@
 /** Rows of the job table, the chain of events, and what counts as progress. */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { ExdicomError } from '../../errors';
 import type { ErrorCode, Stage } from '../../errors';
 import type { JobId, Outcome, OwnPath, Sha256, SourceKey } from '../../model';
+import { rangesOf, sealLine } from '../journal-line';
+import type { EventFacts } from '../journal-line';
 import type { JobKind, JobState } from '../ledger-types';
 import type { ErrorFacts, JobRow } from '../store';
 import type { Database, Row, Value } from './database';
@@ -72,14 +74,28 @@ export class JobTable {
     this.set(id, { error_code: error?.code, error_stage: error?.stage, error_message: error?.message });
   }
 
-  /** One link of the chain: each event's hash covers the one before it. */
-  event(id: string, event: string, error?: { readonly code?: ErrorCode | undefined; readonly stage?: Stage | undefined }): void {
-    const at = Date.now();
-    const name = text(this.#database.get('SELECT name FROM job WHERE id = ?', id)?.['name']);
-    const before = text(this.#database.get("SELECT value FROM meta WHERE name = 'chain'")?.['value']) ?? '';
-    const hash = createHash('sha256').update(JSON.stringify([before, id, at, event, error?.code ?? null, error?.stage ?? null])).digest('hex');
-    this.#database.run("INSERT INTO meta (name, value) VALUES ('chain', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", hash);
-    this.#database.run('INSERT INTO event (job, name, at, event, code, stage, hash) VALUES (?, ?, ?, ?, ?, ?, ?)', id, name, at, event, error?.code, error?.stage, hash);
+  /** The newest event of the chain. */
+  head(): { readonly seq: number; readonly hash: string } {
+    const [seq = '0', hash = ''] = (text(this.#database.get("SELECT value FROM meta WHERE name = 'head'")?.['value']) ?? '0 ').split(' ');
+    return { seq: Number(seq), hash };
+  }
+
+  /** One link of the chain: each event's hash covers the one before it. `id` is undefined where it concerns no job. */
+  event(id: string | undefined, event: string, { code, stage, who, instances, other }: EventFacts = {}): void {
+    const database = this.#database;
+    const now = Date.now();
+    const name = id === undefined ? undefined : text(database.get('SELECT name FROM job WHERE id = ?', id)?.['name']);
+    const before = this.head();
+    const seq = before.seq + 1;
+    const ranges = instances === undefined ? undefined : rangesOf(instances);
+    const { line, hash } = sealLine({
+      seq, at: new Date(now).toISOString(), event, prev: before.hash, ...present({ job: id, name, code, stage, who, instances: ranges, other }),
+    });
+    database.run("INSERT INTO meta (name, value) VALUES ('head', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", `${seq} ${hash}`);
+    database.run(
+      'INSERT INTO event (seq, job, name, at, event, code, stage, who, instances, other, line, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      seq, id, name, now, event, code, stage, who, ranges, other, line, hash,
+    );
   }
 
   /** What a job has to show on disk; only more of it is progress. */

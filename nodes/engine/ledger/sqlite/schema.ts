@@ -60,5 +60,19 @@ CREATE TABLE event (
 CREATE INDEX event_job ON event (job);
 `;
 
+/**
+ * Events carry who acted and what they concern, and the line of the journal that they are. Those of before have none: the
+ * journal goes on from their last hash.
+ */
+const JOURNAL = `
+ALTER TABLE event ADD COLUMN who TEXT;
+ALTER TABLE event ADD COLUMN instances TEXT;
+ALTER TABLE event ADD COLUMN other TEXT;
+ALTER TABLE event ADD COLUMN line TEXT;
+INSERT INTO meta (name, value)
+  SELECT 'head', coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) || ' ' || value FROM meta WHERE name = 'chain';
+DELETE FROM meta WHERE name = 'chain';
+`;
+
 /** Migration n takes a database from version n to n + 1. */
-export const MIGRATIONS: readonly string[] = [TABLES];
+export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL];
