@@ -52,6 +52,10 @@ interface Seen {
 
 /** An item that cannot be taken is tried again after two intervals, four, eight... up to this many milliseconds. */
 const LONGEST_PAUSE = 600_000;
+/** Milliseconds between two questions whether there is room again for what a look had to leave. */
+const ROOM_LOOK = 100;
+
+type Found = readonly [Candidate, Seen];
 
 export class FolderWatcher {
   readonly #settings: WatchSettings;
@@ -65,6 +69,11 @@ export class FolderWatcher {
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #again = false;
+  /** What the last look found and left. */
+  #rest: readonly Found[] = [];
+  #full = false;
+  #lookedAt = 0;
+  #nextLook = 0;
 
   constructor(settings: WatchSettings, handler: WatchHandler) {
     this.#settings = settings;
@@ -94,7 +103,7 @@ export class FolderWatcher {
       return;
     }
     clearTimeout(this.#timer);
-    this.#looking = this.#lookUntilDone();
+    this.#looking = this.#until(() => this.#lookOnce());
     await this.#looking;
   }
 
@@ -105,39 +114,74 @@ export class FolderWatcher {
     await this.#looking;
   }
 
-  async #lookUntilDone(): Promise<void> {
-    do {
+  async #until(work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#abort;
+    this.#again = false;
+    await work();
+    while (this.#again && !signal.aborted) {
       this.#again = false;
       await this.#lookOnce();
-    } while (this.#again && !this.#abort.signal.aborted);
+    }
     this.#looking = undefined;
-    if (!this.#abort.signal.aborted) this.#timer = setTimeout(() => { void this.look(); }, this.#settings.interval);
+    if (!signal.aborted) this.#schedule();
   }
 
-  async #lookOnce(): Promise<void> {
+  /** The next look at the folder; until then what the last one had to leave for want of room is taken as soon as there is some. */
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    const left = this.#nextLook - performance.now();
+    const waits = this.#full && left > ROOM_LOOK;
+    this.#timer = setTimeout(() => { void (waits ? this.#takeRest() : this.look()); }, waits ? ROOM_LOOK : Math.max(0, left));
+  }
+
+  async #takeRest(): Promise<void> {
+    if (this.#looking !== undefined) return;
+    this.#looking = this.#until(() => this.#report(async () => {
+      if (await this.#handler.room()) return this.#takeReady(this.#rest, this.#abort.signal);
+      return undefined;
+    }));
+    await this.#looking;
+  }
+
+  #lookOnce(): Promise<void> {
     const { signal } = this.#abort;
-    let result: Look;
-    try {
+    return this.#report(async () => {
+      this.#rest = [];
+      this.#full = false;
       const exclude = new Set(this.#settings.exclude);
-      const candidates = await look({
-        folder: this.#settings.folder,
-        subfolders: this.#settings.subfolders,
-        skip: (path) => exclude.has(path) || this.#open.has(path),
-        signal,
-      });
-      result = await this.#takeReady(this.#remember(candidates), signal);
+      try {
+        const candidates = await look({
+          folder: this.#settings.folder,
+          subfolders: this.#settings.subfolders,
+          skip: (path) => exclude.has(path) || this.#open.has(path),
+          signal,
+        });
+        return await this.#takeReady(this.#remember(candidates), signal);
+      } finally {
+        this.#nextLook = performance.now() + this.#settings.interval;
+      }
+    });
+  }
+
+  /** Tells what came of it, where something did. */
+  async #report(work: () => Promise<Look | undefined>): Promise<void> {
+    const { signal } = this.#abort;
+    let result: Look | undefined;
+    try {
+      result = await work();
     } catch (thrown) {
       if (signal.aborted) return;
       result = { waiting: 0, full: false, error: new ExdicomError('SOURCE_UNREADABLE', { origin: thrown }) };
     }
-    if (!signal.aborted) this.#handler.looked(result);
+    if (!signal.aborted && result !== undefined) this.#handler.looked(result);
   }
 
   /** Notes what each candidate looks like now; what is gone is forgotten. */
-  #remember(candidates: readonly Candidate[]): ReadonlyArray<readonly [Candidate, Seen]> {
+  #remember(candidates: readonly Candidate[]): readonly Found[] {
     const now = performance.now();
+    this.#lookedAt = now;
     const keys = new Set<string>();
-    const all: Array<readonly [Candidate, Seen]> = [];
+    const all: Found[] = [];
     for (const candidate of candidates) {
       const key = candidate.roots[0]!; // a candidate has a root
       keys.add(key);
@@ -156,19 +200,20 @@ export class FolderWatcher {
     return all;
   }
 
-  async #takeReady(all: ReadonlyArray<readonly [Candidate, Seen]>, signal: AbortSignal): Promise<Look> {
-    let waiting = 0;
+  async #takeReady(all: readonly Found[], signal: AbortSignal): Promise<Look> {
+    const rest: Found[] = [];
     let full = false;
     let error: ExdicomError | undefined;
-    for (const [candidate, seen] of all) {
+    for (const found of all) {
+      const [candidate, seen] = found;
       signal.throwIfAborted();
       const now = performance.now();
-      if (full || seen.notBefore > now || !(await this.#ready(candidate, seen, now, signal))) { waiting += 1; continue; }
-      if (!(await this.#handler.room())) { full = true; waiting += 1; continue; }
+      if (full || seen.notBefore > now || !(await this.#ready(candidate, seen, signal))) { rest.push(found); continue; }
+      if (!(await this.#handler.room())) { full = true; rest.push(found); continue; }
       this.hold(candidate.roots);
       try {
         const taken = await this.#handler.take(candidate, signal);
-        if (taken === 'no-room') { full = true; waiting += 1; this.release(candidate.roots); }
+        if (taken === 'no-room') { full = true; rest.push(found); this.release(candidate.roots); }
         else {
           this.#seen.delete(candidate.roots[0]!);
           if (taken === 'put-back') this.release(candidate.roots, candidate);
@@ -177,18 +222,21 @@ export class FolderWatcher {
         this.release(candidate.roots);
         signal.throwIfAborted();
         error = toExdicomError(thrown);
-        waiting += 1;
+        rest.push(found);
         seen.failures += 1;
         seen.notBefore = performance.now() + Math.min(LONGEST_PAUSE, this.#settings.interval * 2 ** Math.min(seen.failures, 20));
         // These two say only that it had not stopped growing after all.
         if (error.code === 'SOURCE_CHANGED' || error.code === 'SOURCE_GONE') error = undefined;
       }
     }
-    return { waiting, full, ...(error === undefined ? {} : { error }) };
+    this.#rest = rest;
+    this.#full = full;
+    return { waiting: rest.length, full, ...(error === undefined ? {} : { error }) };
   }
 
-  async #ready(candidate: Candidate, seen: Seen, now: number, signal: AbortSignal): Promise<boolean> {
-    const quietFor = now - seen.since;
+  async #ready(candidate: Candidate, seen: Seen, signal: AbortSignal): Promise<boolean> {
+    // What it was like when it was last looked at, however long ago that is.
+    const quietFor = this.#lookedAt - seen.since;
     if (seen.looks < 2 || quietFor < this.#settings.stable) return false;
     if (quietFor >= this.#settings.stable + this.#settings.maxWait) return true;
     return !candidate.unfinished && (await this.#handler.whole(candidate, signal));

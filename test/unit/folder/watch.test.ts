@@ -138,6 +138,29 @@ describe('a watched folder', () => {
     }, {}, { room: async () => { room -= 1; return room >= 0; } });
   });
 
+  it('takes what it had to leave as soon as there is room, without waiting for the next look', async () => {
+    let room = 1;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const order: string[] = [];
+    await watching(async ({ folder, look }) => {
+      for (const name of ['1', '2', '3']) await writeFile(join(folder, name), 'x');
+      await look(2);
+      assert.equal(order.length, 1);
+      room = 1;
+      await promise;
+      // The interval is a quarter of an hour.
+      assert.deepEqual(order, ['1', '2']);
+    }, {}, {
+      room: async () => room > 0,
+      take: async ({ roots: [root = ''] }) => {
+        room -= 1;
+        order.push(basename(root));
+        if (order.length === 2) resolve();
+        return 'job';
+      },
+    });
+  });
+
   it('takes nothing twice while its job is open, and a new file of the same name afterwards', async () => {
     await watching(async ({ folder, watcher, taken, look }) => {
       const path = join(folder, 'a.zip');
