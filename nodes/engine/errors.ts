@@ -23,6 +23,7 @@ const entry = (stage: Stage, retryable: boolean, cause: string, remedy: string):
 export const ERRORS = {
   // --- configuration
   CONFIG_INVALID: entry('config', false, 'A setting of the node is missing or not valid.', 'Open the node, mend the setting that is marked, deploy.'),
+  PROFILE_MISSING: entry('config', false, 'No deid-profile has the name that this job was released under, or several have it.', 'Add one of that name, or rename the others, and deploy; or cancel the job and release its files under another.'),
   LEDGER_MISSING: entry('config', false, 'The node has no ledger, or its ledger is disabled.', 'Choose a ledger in the node and deploy.'),
   KEY_MISSING: entry('config', false, 'The de-identification key that this ledger was used with cannot be found.', 'Put the same key back (EXDICOM_DEID_KEY, the profile, or the key file); nothing is sent until then.'),
   KEY_CHANGED: entry('config', false, 'The de-identification key is not the one that this ledger was used with.', 'Put the former key back, or choose another scope in the profile for new pseudonyms.'),
@@ -38,6 +39,8 @@ export const ERRORS = {
   INTERRUPTED: entry('ledger', true, 'The node was closed while it worked on this message.', 'Nothing to do: the source sends the job again.'),
   JOB_UNKNOWN: entry('ledger', false, 'The message names a job that this ledger does not have open.', 'Send the archive again from its source; do not store messages and inject them later.'),
   JOB_STATE: entry('ledger', false, 'The job is in a state in which this cannot be done to it.', 'Look at its state: what is open can be cancelled, what waits can be tried now, what is closed can be sent again.'),
+  NOT_IN_QUARANTINE: entry('ledger', false, 'No such file lies in quarantine, or it is being released already.', 'Ask for the list of the quarantine again.'),
+  RELEASE_REFUSED: entry('ledger', false, 'The file was de-identified before it was set aside; to do it once more would tear it from its study.', 'Send its job again when the cause is mended, or discard the file.'),
   JOB_CANCELLED: entry('ledger', false, 'A person cancelled the job.', 'Send it again if that was a mistake.'),
   WORKER_CRASHED: entry('ledger', true, 'The worker that had this job ended unexpectedly.', 'Nothing to do: it is tried again, alone, and set aside if it happens again.'),
   WORKER_TIMEOUT: entry('ledger', false, 'A task of this job ran longer than its time limit.', 'Look at the file that was set aside; raise the time limit if it is only large.'),

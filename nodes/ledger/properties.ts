@@ -28,6 +28,12 @@ export interface LedgerProperties {
   retention: string;
   /** Days that quarantined files are kept; 0: until a person removes them. */
   quarantineRetention: string;
+  /** Megabytes (1,000,000 bytes) above which the journal goes on in a new file, 0.01 to 10,000. */
+  journalSize: string;
+  /** Days after which the journal goes on in a new file. */
+  journalDays: string;
+  /** Days that files of the journal are kept after their last line; 0: for ever. */
+  journalRetention: string;
 }
 
 export const defaults: LedgerProperties = {
@@ -44,4 +50,7 @@ export const defaults: LedgerProperties = {
   retryAge: '72',
   retention: '30',
   quarantineRetention: '0',
+  journalSize: '10',
+  journalDays: '30',
+  journalRetention: '365',
 };
