@@ -39,7 +39,7 @@ export function memoryLedger(files: ReadonlyArray<string | { readonly path: stri
       mkdirSync(join(root, name), { recursive: true, mode: 0o700 });
       return Promise.resolve(join(root, name) as OwnPath);
     },
-    attempting: (_, at) => { calls.push(`attempting ${at}`); return Promise.resolve(); },
+    attempting: (_, at) => { calls.push(`attempting ${at}`); return Promise.resolve(false); },
     progressed: (_, at) => { calls.push(`progressed ${at}`); return Promise.resolve(); },
     extraction: (_, settings) => Promise.resolve(recorded.get(settings)),
     recordExtraction: (_, settings, entries) => {

@@ -46,10 +46,10 @@ async function extractInTurn(ledger: Ledger, token: JobToken, settings: ExtractS
     const known = await ledger.extraction(token.id, digest);
     if (known !== undefined) return judge(known, settings);
 
-    await ledger.attempting(token.id, 'extract');
+    const apart = await ledger.attempting(token.id, 'extract');
     const [job, items, folder] = await Promise.all([ledger.job(token.id), ledger.spool(token.id), ledger.stageFolder(token.id, 'extract')]);
     await keepOnly(folder, new Set());
-    const unpacking = new Unpacking(settings, { folder, salt: randomBytes(16).toString('hex'), issuer: job.issuer ?? '' }, context, () => ledger.progressed(token.id, 'extract'));
+    const unpacking = new Unpacking(settings, { folder, salt: randomBytes(16).toString('hex'), issuer: job.issuer ?? '' }, { ...context, apart }, () => ledger.progressed(token.id, 'extract'));
     const entries = await unpacking.all(items);
     await keepOnly(folder, new Set(entries.flatMap(({ file }) => (file === undefined ? [] : [file.path]))));
     return judge(await ledger.recordExtraction(token.id, digest, entries), settings);
@@ -116,7 +116,7 @@ class Unpacking {
   constructor(
     private readonly settings: ExtractSettings,
     private readonly context: SettleContext,
-    private readonly caller: ExtractContext,
+    private readonly caller: ExtractContext & { readonly apart: boolean },
     private readonly progressed: () => Promise<void>,
   ) {
     this.#deadline = performance.now() + settings.limits.milliseconds;
@@ -135,7 +135,7 @@ class Unpacking {
     const left = Math.ceil(this.#deadline - performance.now());
     if (left <= 0) throw new ExdicomError('LIMIT_TIME');
     try {
-      return await runTask(name, input, { signal: this.caller.signal, timeLimit: Math.min(left, LONGEST_TIMER), ...(onProgress === undefined ? {} : { onProgress }) });
+      return await runTask(name, input, { signal: this.caller.signal, timeLimit: Math.min(left, LONGEST_TIMER), apart: this.caller.apart, ...(onProgress === undefined ? {} : { onProgress }) });
     } catch (thrown) {
       if (thrown instanceof ExdicomError && thrown.code === 'WORKER_TIMEOUT') throw new ExdicomError('LIMIT_TIME', { origin: thrown });
       throw thrown;

@@ -92,6 +92,8 @@ class Anonymization {
   readonly #digest: string;
   readonly #total: number;
   #done = 0;
+  /** The job is suspected of having killed the process. */
+  #apart = false;
 
   constructor(ledger: AnonymizeLedger, token: JobToken, total: number, settings: AnonymizeSettings, context: AnonymizeContext) {
     this.#ledger = ledger;
@@ -108,7 +110,7 @@ class Anonymization {
     const rest = await this.#resume(files);
     if (rest.length === 0) return;
     const [folder, job] = await Promise.all([this.#ledger.stageFolder(this.#token.id, 'anonymize'), this.#ledger.job(this.#token.id)]);
-    await this.#ledger.attempting(this.#token.id, 'anonymize');
+    this.#apart = await this.#ledger.attempting(this.#token.id, 'anonymize');
     const batches = batchesOf(rest);
     let next = 0;
     const lane = async (): Promise<void> => {
@@ -168,29 +170,33 @@ class Anonymization {
       this.#context.signal.throwIfAborted();
       if (!isCulprit(thrown)) throw thrown;
     }
-    // One file of the batch has cost the worker: each alone, and only the one that does it again is set aside.
+    // One file of the batch has cost the worker: each alone, and only the one that does it again and again is set aside.
     for (const file of batch) await this.#record([file], await this.#alone(file, folder, issuer));
     return [];
   }
 
   async #alone(file: NumberedFile, folder: OwnPath, issuer: string): Promise<readonly DeidFileOutput[]> {
-    try {
-      return await this.#work([file], folder, issuer);
-    } catch (thrown) {
-      this.#context.signal.throwIfAborted();
-      if (!isCulprit(thrown)) throw thrown;
-      return [{ kind: 'quarantined', n: file.instance, code: thrown.code }];
+    for (let apart = this.#apart; ; apart = true) {
+      try {
+        return await this.#work([file], folder, issuer, apart);
+      } catch (thrown) {
+        this.#context.signal.throwIfAborted();
+        if (!isCulprit(thrown)) throw thrown;
+        if (thrown.code === 'WORKER_TIMEOUT') return [{ kind: 'quarantined', n: file.instance, code: thrown.code }];
+        // The process or the batch, a thread or the batch, and now a process with nothing else in it.
+        if (apart) return [{ kind: 'quarantined', n: file.instance, code: 'CONDEMNED' }];
+      }
     }
   }
 
-  #work(batch: readonly NumberedFile[], folder: OwnPath, issuer: string): Promise<DeidFileOutput[]> {
+  #work(batch: readonly NumberedFile[], folder: OwnPath, issuer: string, apart = this.#apart): Promise<DeidFileOutput[]> {
     const { profile, key } = this.#settings;
     const input: DeidFilesInput = {
       profile, key, issuer,
       files: batch.map(({ instance, path }) => ({ n: instance, from: path, to: join(folder, `${instance}.part`), final: join(folder, `${instance}.dcm`) })),
     };
     const { signal, run = runTask<'deid.files'> } = this.#context;
-    return run('deid.files', input, { signal, timeLimit: timeLimit(batch) });
+    return run('deid.files', input, { signal, timeLimit: timeLimit(batch), apart });
   }
 
   async #record(batch: readonly NumberedFile[], outputs: readonly DeidFileOutput[]): Promise<void> {

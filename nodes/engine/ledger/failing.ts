@@ -103,12 +103,13 @@ export class Failing {
     return this.#doom(job, new ExdicomError('CONDEMNED', { stage }));
   }
 
-  async attempting(id: JobId, stage: Stage): Promise<void> {
+  async attempting(id: JobId, stage: Stage): Promise<boolean> {
     const job = this.#core.live(id);
     const visits = job.attempts.get(stage) ?? new Set();
     for (const visit of job.visits.keys()) visits.add(visit);
     job.attempts.set(stage, visits);
     await this.#core.store.attempting(id, stage);
+    return job.row.crashes > 0;
   }
 
   async progressed(id: JobId, stage: Stage): Promise<void> {

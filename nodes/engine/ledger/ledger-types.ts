@@ -469,8 +469,11 @@ export interface Ledger {
   stageFolder(id: JobId, stage: string): Promise<OwnPath>;
   /** Decides, by the error table and the policy, what becomes of a job whose stage failed. Records it. */
   fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure>;
-  /** Crash counting: call before work that could kill the process, `progressed` after any piece of it. */
-  attempting(id: JobId, stage: Stage): Promise<void>;
+  /**
+   * Crash counting: call before work that could kill the process, `progressed` after any piece of it. True where the job is
+   * suspected of a crash: then the work is to be done in a process apart, so that its end says something.
+   */
+  attempting(id: JobId, stage: Stage): Promise<boolean>;
   progressed(id: JobId, stage: Stage): Promise<void>;
 
   extraction(id: JobId, settings: string): Promise<Extraction | undefined>;

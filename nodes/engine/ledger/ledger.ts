@@ -220,7 +220,7 @@ class SqliteLedger implements Ledger {
     return this.#failing.fail(token, error, policy);
   }
 
-  attempting(id: JobId, stage: Stage): Promise<void> {
+  attempting(id: JobId, stage: Stage): Promise<boolean> {
     return this.#failing.attempting(id, stage);
   }
 

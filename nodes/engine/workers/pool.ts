@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ExdicomError } from '../errors';
+import { endIdle, runApart } from './apart';
 import type { TaskInput, TaskName, TaskOutput } from './tasks';
 import type { Request, Response } from './worker';
 
@@ -17,6 +18,8 @@ export interface RunOptions {
   /** Milliseconds from the moment the task starts on a thread or waits for one. */
   readonly timeLimit: number;
   readonly onProgress?: (done: number, total: number | undefined) => void;
+  /** In a process of its own instead of a thread of this one: slower, but whatever it does ends only itself. */
+  readonly apart?: boolean;
 }
 
 /** Heap bounds of a worker; buffers lie outside and are bounded by the tasks themselves. */
@@ -45,31 +48,40 @@ function open(): Piscina<Request, Response> {
 
 /**
  * Runs a task on a worker.
- * @throws {ExdicomError} what the task threw; WORKER_TIMEOUT past the time limit; WORKER_CRASHED when the thread ended.
+ * @throws {ExdicomError} what the task threw; WORKER_TIMEOUT past the time limit; WORKER_CRASHED when the thread, or the process apart, ended.
  */
-export async function runTask<N extends TaskName>(name: N, input: TaskInput<N>, { signal, timeLimit, onProgress }: RunOptions): Promise<TaskOutput<N>> {
+export async function runTask<N extends TaskName>(name: N, input: TaskInput<N>, { signal, timeLimit, onProgress, apart = false }: RunOptions): Promise<TaskOutput<N>> {
   signal.throwIfAborted();
-  const { port1, port2 } = new MessageChannel();
-  if (onProgress) port1.on('message', (message: { done: number; total?: number }) => { onProgress(message.done, message.total); });
   const limit = AbortSignal.timeout(Math.ceil(timeLimit));
+  const ending = AbortSignal.any([signal, limit]);
   let response: Response;
   try {
-    response = await open().run({ name, input, port: port2 }, { signal: AbortSignal.any([signal, limit]), transferList: [port2] });
+    response = await (apart ? runApart({ name, input }, ending, onProgress) : runOnThread({ name, input }, ending, onProgress));
   } catch (thrown) {
     if (signal.aborted) throw signal.reason;
     if (limit.aborted) throw new ExdicomError('WORKER_TIMEOUT', { detail: name, origin: thrown });
+    if (thrown instanceof ExdicomError) throw thrown;
     throw new ExdicomError('WORKER_CRASHED', { detail: name, origin: thrown });
-  } finally {
-    port1.close();
   }
   if (response.ok) return response.output as TaskOutput<N>;
   const { code, ...details } = response.error;
   throw new ExdicomError(code, { ...details, origin: response.origin });
 }
 
+async function runOnThread(request: Omit<Request, 'port'>, signal: AbortSignal, onProgress: RunOptions['onProgress']): Promise<Response> {
+  const { port1, port2 } = new MessageChannel();
+  if (onProgress) port1.on('message', (message: { done: number; total?: number }) => { onProgress(message.done, message.total); });
+  try {
+    return await open().run({ ...request, port: port2 }, { signal, transferList: [port2] });
+  } finally {
+    port1.close();
+  }
+}
+
 /** Ends the pool's threads; the next task opens it anew. For tests and for the last ledger that closes. */
 export async function closePool(): Promise<void> {
   const closing = pool;
   pool = undefined;
+  endIdle();
   await closing?.destroy();
 }

@@ -39,7 +39,7 @@ function ledgerIn(root: string) {
       return join(root, stage) as OwnPath;
     },
     job: async () => JOB,
-    attempting: async () => undefined,
+    attempting: async () => false,
     progressed: async () => undefined,
     recordPreparation: async (_id, record) => { records.push(record); },
   };
@@ -108,17 +108,21 @@ test('another key or profile in the same job stops before anything is written', 
   assert.deepEqual(readdirSync(join(root, 'anonymize')), written);
 });
 
-test('a file that costs its worker twice is quarantined alone', async (t) => {
+test('a file that costs its worker every time is quarantined alone, after its last try in a process apart', async (t) => {
   const { root, files } = setUp(t, 10);
   for (const code of ['WORKER_CRASHED', 'WORKER_TIMEOUT'] as const) {
     const { ledger } = ledgerIn(root);
+    const tries: unknown[] = [];
     const result = await anonymize(ledger, TOKEN, files, { profile: PROFILE, key: KEY }, context({
-      run: async (name, input) => {
-        if (input.files.some(({ n }) => n === 6)) throw new ExdicomError(code);
-        return run(name, input);
+      run: async (name, input, options) => {
+        if (!input.files.some(({ n }) => n === 6)) return run(name, input);
+        tries.push([input.files.length > 1, options.apart]);
+        throw new ExdicomError(code);
       },
     }));
-    assert.deepEqual(result.quarantined, [{ instance: 4, code: 'RISK_SOP_CLASS' }, { instance: 6, code }]);
+    const crashed = code === 'WORKER_CRASHED';
+    assert.deepEqual(result.quarantined, [{ instance: 4, code: 'RISK_SOP_CLASS' }, { instance: 6, code: crashed ? 'CONDEMNED' : code }]);
+    assert.deepEqual(tries, [[true, false], [false, false], ...(crashed ? [[false, true]] : [])]);
     assert.equal(result.files.length, 8);
   }
 });

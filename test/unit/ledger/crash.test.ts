@@ -83,15 +83,15 @@ test('a poison job is set aside after three crashes, alone, and an innocent one 
   const [poison, innocent] = [await bench.take('poison'), await bench.take('innocent')];
   await bench.ledger.close();
   const rounds: string[][] = [];
-  for (let round = 0; round < 4; round += 1) {
+  for (let round = 0; round < 2; round += 1) {
     const { child, said, exited } = victim('poison', bench);
-    await until(() => child.exitCode !== null || child.signalCode !== null || said.includes(`closed ${innocent.id} complete`));
+    await until(() => child.exitCode !== null || child.signalCode !== null || (said.includes(`closed ${innocent.id} complete`) && said.filter((line) => line.startsWith(`sent ${poison.id}`)).length === 2));
     child.kill('SIGKILL');
     await exited;
     rounds.push(said);
   }
   const sent = rounds.map((said) => said.filter((line) => line.startsWith('sent')).map((line) => line.split(' ')[1]));
-  assert.deepEqual(sent.slice(1, 3), [[poison.id], [poison.id]], 'a suspect runs alone');
+  assert.equal(sent[1]?.[0], poison.id, 'a suspect goes first, and alone');
   assert.equal(sent.flat().filter((id) => id === poison.id).length, 3);
   await reopen(bench);
   bench.attach();
@@ -101,22 +101,21 @@ test('a poison job is set aside after three crashes, alone, and an innocent one 
   assert.equal((await bench.ledger.receipt(innocent.id))?.job.outcome, 'complete');
 });
 
-test('a crash with several jobs at work makes suspects of them, and only a suspect that was alone is condemned', async () => {
+test('the death of a process makes suspects of the jobs at work, and condemns none of them however often it comes', async () => {
   await using bench = await Bench.open();
   const [first, second] = [await bench.take(), await bench.take()];
   await bench.ledger.close();
-  const crashing = async (...jobs: readonly JobToken[]): Promise<Opening> => {
+  const killed = async (...jobs: readonly JobToken[]): Promise<Opening> => {
     const client = await openStore(bench.settings.directory);
     const opening = await client.store.start();
     for (const { id } of jobs) await client.store.attempting(id, 'extract');
     await client.close(1000);
     return opening;
   };
-  for (let crash = 0; crash < 5; crash += 1) assert.deepEqual((await crashing(first, second)).condemned, []);
-  assert.deepEqual((await crashing(first)).jobs.map(({ crashes }) => crashes), [1, 1]);
-  assert.deepEqual((await crashing(first)).condemned, []);
-  const { condemned, jobs } = await crashing();
-  assert.deepEqual([condemned, jobs.map(({ crashes }) => crashes)], [[first.id], [3, 1]]);
+  for (let death = 0; death < 5; death += 1) assert.deepEqual((await killed(first)).condemned, []);
+  assert.deepEqual((await killed(first, second)).jobs.map(({ crashes }) => crashes), [1, 0]);
+  const { condemned, jobs } = await killed();
+  assert.deepEqual([condemned, jobs.map(({ crashes }) => crashes)], [[], [1, 1]]);
   await bench.ledger.close();
 });
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
+import { ExdicomError } from '../../../nodes/engine/errors';
 import type { FoundEntry } from '../../../nodes/engine/ledger/ledger-types';
 import type { DicomFile, JobToken, OwnPath, Sha256, SourceKey } from '../../../nodes/engine/model';
 
@@ -22,8 +23,14 @@ async function stages(token: JobToken, poison: boolean): Promise<void> {
   const known = await ledger.extraction(token.id, 's');
   let files: readonly DicomFile[] | undefined = known?.files;
   if (files === undefined) {
-    await ledger.attempting(token.id, 'extract');
-    if (poison) process.kill(process.pid, 'SIGKILL');
+    const apart = await ledger.attempting(token.id, 'extract');
+    if (poison && !apart) process.kill(process.pid, 'SIGKILL');
+    if (poison) {
+      // What a process apart would have died of.
+      await ledger.fail(token, new ExdicomError('WORKER_CRASHED', { stage: 'extract' }));
+      visit.leave();
+      return;
+    }
     const entries = Array.from({ length: 30 }, (_, index): FoundEntry => {
       const content = `${token.name} ${index}`;
       const path = join(folder, String(index)) as OwnPath;

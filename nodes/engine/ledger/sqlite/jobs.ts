@@ -42,9 +42,9 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       }
       // An intake that a process did not live to complete: its source is untouched and is found again.
       for (const { id } of table.select("state = 'receiving' AND kind <> 'received'")) removeJob(database, table, id);
-      // Of several at work nobody knows whose fault it was: that makes suspects of them, and no more however often it happens.
-      const several = Number(database.get('SELECT count(DISTINCT job) AS n FROM crash WHERE open = 1')?.['n']) > 1;
-      database.run(`UPDATE crash SET crashes = ${several ? 'max(crashes, 1)' : 'crashes + 1'}, open = 0 WHERE open = 1`);
+      // Nobody knows who killed the process: that makes suspects of all that were at work, and no more however often it
+      // happens. A suspect works in a process apart, and the deaths of that one are counted.
+      database.run('UPDATE crash SET crashes = max(crashes, 1), open = 0 WHERE open = 1');
       const jobs = table.select("state <> 'closed'");
       const condemned = jobs.filter((job) => job.crashes >= CONDEMNED_AT && job.state === 'open' && !job.doomed).map(({ id }) => id);
       return { jobs, condemned };
