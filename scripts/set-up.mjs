@@ -11,7 +11,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const modules = join(root, 'node_modules');
 const stamp = join(modules, '.installed');
-const wanted = createHash('sha256').update(readFileSync('package-lock.json')).update(readFileSync('package.json')).digest('hex');
+const wanted = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
 const broughtNode = join(modules, 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted || !existsSync(broughtNode)) {

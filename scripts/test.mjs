@@ -12,7 +12,7 @@ import { spec } from 'node:test/reporters';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const suites = process.argv.slice(2);
-const folders = suites.length > 0 ? suites : ['unit', 'flow', 'peers', 'editor'];
+const folders = suites.length > 0 ? suites : ['unit', 'flow', 'peers', 'editor', 'torture'];
 
 const step = (command, ...options) => execFileSync(process.execPath, [command, ...options], { stdio: 'inherit' });
 step(join('scripts', 'build.mjs'));
