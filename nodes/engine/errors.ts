@@ -41,6 +41,8 @@ export const ERRORS = {
   JOB_STATE: entry('ledger', false, 'The job is in a state in which this cannot be done to it.', 'Look at its state: what is open can be cancelled, what waits can be tried now, what is closed can be sent again.'),
   NOT_IN_QUARANTINE: entry('ledger', false, 'No such file lies in quarantine, or it is being released already.', 'Ask for the list of the quarantine again.'),
   RELEASE_REFUSED: entry('ledger', false, 'The file was de-identified before it was set aside; to do it once more would tear it from its study.', 'Send its job again when the cause is mended, or discard the file.'),
+  REQUEST_INVALID: entry('ledger', false, 'A request to the jobs node lacks something, or holds a value that does not fit.', 'Mend what is named in brackets.'),
+  REQUEST_REFUSED: entry('ledger', false, 'A request that acts or names a patient came over HTTP by GET, or from another web site.', 'Send it by POST from a page of your own.'),
   JOB_CANCELLED: entry('ledger', false, 'A person cancelled the job.', 'Send it again if that was a mistake.'),
   WORKER_CRASHED: entry('ledger', true, 'The worker that had this job ended unexpectedly.', 'Nothing to do: it is tried again, alone, and set aside if it happens again.'),
   WORKER_TIMEOUT: entry('ledger', false, 'A task of this job ran longer than its time limit.', 'Look at the file that was set aside; raise the time limit if it is only large.'),

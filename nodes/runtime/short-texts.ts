@@ -4,7 +4,7 @@ import type { ErrorCode, ExdicomError } from '../engine/errors';
 const SHORT_TEXTS: Partial<Record<ErrorCode, string>> = {
   CONFIG_INVALID: 'settings', PROFILE_MISSING: 'no profile', LEDGER_MISSING: 'no ledger', KEY_MISSING: 'key missing', KEY_CHANGED: 'key changed', KEY_TOO_SHORT: 'short key',
   LEDGER_LOCKED: 'ledger used', LEDGER_NEWER: 'newer ledger', LEDGER_DAMAGED: 'ledger', LEDGER_CLOSED: 'closing', DISK_FULL: 'disk full',
-  STORAGE_FAILED: 'disk', INTERRUPTED: 'interrupted', JOB_UNKNOWN: 'unknown job', JOB_STATE: 'state', NOT_IN_QUARANTINE: 'not there', RELEASE_REFUSED: 'refused', JOB_CANCELLED: 'cancelled', WORKER_CRASHED: 'worker', WORKER_TIMEOUT: 'time limit',
+  STORAGE_FAILED: 'disk', INTERRUPTED: 'interrupted', JOB_UNKNOWN: 'unknown job', JOB_STATE: 'state', NOT_IN_QUARANTINE: 'not there', RELEASE_REFUSED: 'refused', REQUEST_INVALID: 'bad request', REQUEST_REFUSED: 'bad request', JOB_CANCELLED: 'cancelled', WORKER_CRASHED: 'worker', WORKER_TIMEOUT: 'time limit',
   CONDEMNED: 'set aside', INTERNAL: 'internal',
   SOURCE_GONE: 'source gone', SOURCE_UNREADABLE: 'unreadable', SOURCE_CHANGED: 'changing', NOTHING_TO_DO: 'no input',
   UNSUPPORTED_ARCHIVE: 'archive kind', ARCHIVE_DAMAGED: 'damaged', ARCHIVE_EMPTY: 'empty', NO_DICOM: 'no DICOM', MISSING_VOLUME: 'volume',

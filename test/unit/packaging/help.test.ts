@@ -11,7 +11,7 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Stages of which a node's help lists every code, and codes of those that are another node's. */
 const STAGES: Readonly<Record<string, { readonly stages: readonly Stage[]; readonly but?: readonly ErrorCode[] }>> = {
-  ledger: { stages: ['ledger'] },
+  ledger: { stages: ['ledger'], but: ['REQUEST_INVALID', 'REQUEST_REFUSED'] },
   'folder-in': { stages: ['intake'], but: ['NOTHING_TO_DO'] },
   'c-store-in': { stages: ['receive'] },
   extract: { stages: ['extract'] },

@@ -1,0 +1,76 @@
+/** A `jobs` node's settings, read once: which action, on which ledger, in whose name. */
+import { ExdicomError } from '../engine/errors';
+import type { Ledger } from '../engine/ledger/ledger-types';
+import { ledgerNode } from '../runtime/ledgers';
+import type { LedgerNode } from '../runtime/ledgers';
+import { profileNode } from '../runtime/profile';
+import type { ProfileUse } from '../runtime/profile';
+import { useConfig } from '../runtime/red';
+import type { Message, Node, Red } from '../runtime/red';
+import type { Settings } from '../runtime/settings';
+import type { StatusLine } from '../runtime/status';
+import { ACTIONS, FROM_MESSAGE, isAnswerProperty, PARAMETERS } from './actions';
+import type { Action } from './actions';
+import type { JobsProperties } from './properties';
+import type { Asked } from './request';
+
+export class Desk {
+  readonly action: Asked['action'];
+  /** What the action may turn out to be. */
+  readonly actions: readonly Action[];
+  readonly answer: string;
+  readonly dialog: Asked['dialog'];
+  readonly #ledger: LedgerNode;
+  readonly #profile: () => ProfileUse;
+  readonly #who: string;
+  readonly #owned: Disposable[] = [];
+
+  /** @throws {ExdicomError} CONFIG_INVALID, LEDGER_MISSING */
+  constructor(RED: Red, node: Node, settings: Settings<JobsProperties>, status: StatusLine) {
+    this.action = settings.choice('action', [...ACTIONS, FROM_MESSAGE]);
+    this.actions = this.action === FROM_MESSAGE ? ACTIONS : [this.action];
+    this.answer = settings.required('answer');
+    if (!isAnswerProperty(this.answer)) throw new ExdicomError('CONFIG_INVALID', { detail: 'answer' });
+    this.#who = settings.text('who');
+    const profile = settings.raw('profile');
+    const dialog: Record<string, string> = {};
+    for (const parameter of PARAMETERS[this.action]) {
+      const text = parameter === 'profile' ? '' : settings.text(parameter);
+      if (text !== '') dialog[parameter] = text;
+    }
+    this.#profile = () => profileNode(RED, profile).use;
+    if (PARAMETERS[this.action].includes('profile') && profile !== '') {
+      const { node: config, use } = profileNode(RED, profile);
+      this.#owned.push(useConfig(config, node));
+      dialog['profile'] = use.profile.name;
+    }
+    this.dialog = dialog;
+    this.#ledger = ledgerNode(RED, settings.raw('ledger'));
+    this.#owned.push(useConfig(this.#ledger, node), this.#ledger.onFailure((failure) => {
+      if (failure === undefined) status.idle();
+      else status.failed(failure);
+    }));
+  }
+
+  readonly profile = (): ProfileUse => this.#profile();
+
+  /** Who is at the desk: the dialog says so, else the message does. */
+  readonly who = (message: Message, words: Readonly<Record<string, unknown>>): string | undefined => {
+    return [this.#who, message['who'], words['who']].find((name): name is string => typeof name === 'string' && name.trim() !== '');
+  };
+
+  /** The ledger, once it is open. @throws {ExdicomError} why it is not; a request cannot wait for a person. */
+  readonly ledger = async (signal: AbortSignal): Promise<Ledger> => {
+    const failed = new AbortController();
+    using _watch = this.#ledger.onFailure((failure) => { if (failure !== undefined) failed.abort(failure); });
+    try {
+      return await this.#ledger.opened(AbortSignal.any([signal, failed.signal]));
+    } catch (thrown) {
+      throw this.#ledger.failure ?? thrown;
+    }
+  };
+
+  close(): void {
+    for (const owned of this.#owned.splice(0)) owned[Symbol.dispose]();
+  }
+}

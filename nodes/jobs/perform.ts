@@ -1,0 +1,66 @@
+/** One request, asked of the ledger or done by it, and its answer. */
+import { loadKey, keyName } from '../engine/deid/key';
+import { mapUid, pseudonym, identityParts } from '../engine/deid/keyed';
+import { ExdicomError } from '../engine/errors';
+import type { JobId } from '../engine/model';
+import type { Ledger, Marks } from '../engine/ledger/ledger-types';
+import type { ProfileUse } from '../runtime/profile';
+import { counts, holdSummary, quarantinedSummary, report, summary } from './answers';
+import type { JobsAnswers } from './answers';
+import type { Request } from './request';
+
+export interface Means {
+  readonly ledger: Ledger;
+  /** Recorded with an act. */
+  readonly who: string | undefined;
+  /** The profile of the dialog. @throws {ExdicomError} CONFIG_INVALID where none is chosen. */
+  profile(): ProfileUse;
+}
+
+/** @throws {ExdicomError} what the ledger throws; JOB_STATE for the receipt of a job that is not closed. */
+export async function perform(request: Request, { ledger, who, profile }: Means): Promise<JobsAnswers[Request['action']]> {
+  const one = async (id: JobId): Promise<{ readonly job: ReturnType<typeof summary> }> => ({ job: summary(await ledger.job(id)) });
+  const holds = async (): Promise<JobsAnswers['pause']> => ({ holds: (await ledger.holds()).map(holdSummary) });
+
+  switch (request.action) {
+    case 'list': {
+      const { limit, offset } = request.filter;
+      const jobs = await ledger.jobs({ ...request.filter, limit: limit + 1 });
+      return { jobs: jobs.slice(0, limit).map(summary), offset, more: jobs.length > limit };
+    }
+    case 'job': return report(await ledger.details(request.job));
+    case 'receipt': {
+      const receipt = await ledger.receipt(request.job);
+      if (receipt !== undefined) return receipt;
+      const { name } = await ledger.job(request.job);
+      throw new ExdicomError('JOB_STATE', { job: name, detail: 'a job has a receipt when it is closed' });
+    }
+    case 'counts': return counts(await ledger.counts());
+    case 'find': return { jobs: (await ledger.find(await marksOf(request, ledger, profile()))).map(summary) };
+    case 'quarantine': return { files: (await ledger.quarantine(request.job === undefined ? {} : { job: request.job })).map(quarantinedSummary) };
+    case 'send-again': return { job: summary(await ledger.sendAgain(request.job, who)) };
+    case 'cancel': await ledger.cancel(request.job, who); return one(request.job);
+    case 'retry-now': return { due: await ledger.retryNow(request.what, who) };
+    case 'password': await ledger.password(request.job, request.password, who); return one(request.job);
+    case 'release': return one((await ledger.release(request.job, request.instances, request.profile, who)).id);
+    case 'discard': return { discarded: await ledger.discard(request.job, request.instances, who) };
+    case 'pause': case 'drain': await ledger.hold(request.target, request.action, who); return holds();
+    case 'resume': await ledger.resume(request.target, who); return holds();
+  }
+}
+
+/**
+ * What the profile's key makes of what is looked for. A file that names no issuer was de-identified under its source's, or
+ * under none, so both are looked for where an issuer is given.
+ * @throws {ExdicomError} REQUEST_INVALID for a patient where the key was thrown away with each job; what `loadKey` throws.
+ */
+async function marksOf(wanted: Extract<Request, { action: 'find' }>, ledger: Ledger, { profile: { scope }, key: sources }: ProfileUse): Promise<Marks> {
+  const uid = 'uid' in wanted ? { uid: wanted.uid } : {};
+  if (sources === undefined && !('uid' in wanted)) throw new ExdicomError('REQUEST_INVALID', { detail: 'the profile keeps no key by which a patient could be found' });
+  // A ledger that has de-identified nothing under this key has nothing to find, and to look must not make a key.
+  if (sources === undefined || !(await ledger.knowsKey(keyName(scope)))) return { keyed: [], ...uid };
+  const key = await loadKey(sources, scope, ledger);
+  if ('uid' in wanted) return { keyed: [mapUid(key, scope, wanted.uid)], ...uid };
+  const identities = [...new Set([wanted.issuer, ''])].map((issuer) => identityParts({ issuer, patientId: wanted.patientId, studyInstanceUID: '' }) ?? []);
+  return { keyed: identities.map((identity) => pseudonym(key, scope, 'patient', identity)) };
+}
