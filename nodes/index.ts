@@ -1,6 +1,6 @@
 /**
  * The types of what travels on a wire, for function nodes and for packs that build on this one, and the table of errors by
- * whose codes flows are routed.
+ * whose codes flows are routed; and the proof that a ledger's journal is whole.
  */
 import type { Anonymized, Delivered, DicomFile, Extracted, JobToken } from './engine/model';
 import type { Receipt } from './engine/ledger/ledger-types';
@@ -10,6 +10,8 @@ export type { Anonymized, Delivered, DicomFile, Extracted, JobToken, Outcome, Ve
 export type { Receipt } from './engine/ledger/ledger-types';
 export type { ErrorCode, ErrorEntry, Stage } from './engine/errors';
 export { ERRORS } from './engine/errors';
+export { verifyJournal } from './engine/ledger/verify-journal';
+export type { JournalProblem, JournalReport } from './engine/ledger/verify-journal';
 
 /** A message as the nodes of this pack set it; every other property is passed on as it came. */
 export interface ExdicomMessage {
@@ -27,6 +29,8 @@ export interface ExdicomMessage {
   delivered?: Readonly<Record<string, Delivered>>;
   /** Which of several messages of one job this is; core's `join` puts them together. */
   parts?: { readonly id: string; readonly index: number; readonly count: number; readonly type: 'array'; readonly len: number };
+  /** Out of `retry`: until when the job is parked (milliseconds since 1970), or why it is not. */
+  retry?: { readonly until?: number; readonly attempt?: number; readonly attempts?: number; readonly code?: ErrorCode; readonly reason?: string };
   /** On messages of Catch nodes, and out of `finish`. */
   error?: { readonly code: ErrorCode; readonly cause: string; readonly remedy: string; readonly retryable: boolean; readonly message: string };
 }

@@ -40,6 +40,10 @@ export const decimal = (label: string, least: number, most: number): Validator =
   /^\d+(\.\d+)?$/.test(given) && Number(given) >= least && Number(given) <= most ? undefined
     : { key: 'validate.decimal', values: { least: least.toLocaleString(), most: most.toLocaleString() } });
 
+/** A time of day, `20:00`; or nothing. */
+export const timeOfDay = (label: string): Validator => text(label, (given) =>
+  /^([01]?\d|2[0-3]):[0-5]\d$/.test(given) ? undefined : { key: 'validate.time' }, { empty: true });
+
 /** One to 16 characters of the default repertoire, no backslash (PS3.5, 6.2, AE). */
 const isAeTitle = (given: string): boolean => /^[ -[\]-~]{1,16}$/.test(given);
 

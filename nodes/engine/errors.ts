@@ -96,6 +96,7 @@ export const ERRORS = {
 
   // --- delivery
   NOT_DEIDENTIFIED: entry('deliver', false, 'The ledger does not know this file as de-identified.', 'Wire anonymize in front of this node, or allow identified data in the destination.'),
+  DESTINATION_HELD: entry('deliver', true, 'A person has paused or drains this destination.', 'Resume it with the jobs node; the job goes on by itself.'),
   PEER_UNREACHABLE: entry('deliver', true, 'No connection to the destination.', 'Check host, port and firewall; the job goes on by itself.'),
   PEER_TIMEOUT: entry('deliver', true, 'The destination did not answer in time.', 'Look at the destination; the job goes on by itself.'),
   PEER_CLOSED: entry('deliver', true, 'The destination closed the connection before it had answered.', 'Look at the destination\'s log; what it had not confirmed is sent again.'),

@@ -25,7 +25,7 @@ export interface InputHandler<P> {
   /** The work failed, and the node is open: record it. What this throws is ignored, but the ending is `interrupted`. */
   fail?(error: ExdicomError, presence: P): Promise<void>;
   /** Where errors are answered on the output and not told to Catch nodes: what is sent. */
-  answer?(message: Message, error: ExdicomError): Message;
+  answer?(message: Message, error: ExdicomError): Outgoing;
   /** The message as Catch nodes get it: takes away what they must not see. */
   conceal?(message: Message): void;
   /** Exactly once for each presence, synchronously. */
@@ -65,7 +65,7 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
       quietly(() => {
         if (error !== undefined) handler.conceal?.(message);
         if (error === undefined || handler.answer === undefined) { done(error); return; }
-        if (!closed) send(handler.answer(message, error));
+        if (!closed) send(handler.answer(message, error) as Parameters<typeof send>[0]); // readonly arrays, which Node-RED does not change
         done();
       });
     };

@@ -1,7 +1,7 @@
 /** What the parts of a ledger share: its settings, its store, the jobs that are not closed, and its state. */
 import { join, resolve } from 'node:path';
 import { ExdicomError } from '../errors';
-import type { Stage } from '../errors';
+import type { ErrorCode, Stage } from '../errors';
 import type { JobId, JobToken, OwnPath } from '../model';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
@@ -41,7 +41,7 @@ export const tokenOf = (ledger: string, { id, name, attempt }: JobRow): JobToken
 
 /** What the outside may know of a job. */
 export function jobOf(row: JobRow): Job {
-  const { n: _n, path: _path, study: _study, failures: _failures, failingSince: _since, waitsFor: _waitsFor, doomed: _doomed, crashes: _crashes, finishNode: _node, ...job } = row;
+  const { n: _n, path: _path, study: _study, failures: _failures, failingSince: _since, waitsFor: _waitsFor, doomed: _doomed, crashes: _crashes, finishNode: _node, policy: _policy, notBefore: _notBefore, ...job } = row;
   return job;
 }
 
@@ -57,6 +57,7 @@ export class LedgerCore {
   #phase: Phase = 'opening';
   #failure: string | undefined;
   #diskFull = false;
+  #journal: ErrorCode | undefined;
   #telling = false;
   readonly #listeners = new Set<(status: LedgerStatus) => void>();
   readonly #ending = new AbortController();
@@ -65,7 +66,7 @@ export class LedgerCore {
 
   constructor(readonly id: string, readonly settings: LedgerSettings) {
     const root = resolve(settings.directory);
-    this.folders = { root, work: join(root, 'work'), quarantine: join(root, 'quarantine'), done: join(root, 'done'), failed: join(root, 'failed') };
+    this.folders = { root, work: join(root, 'work'), quarantine: join(root, 'quarantine'), done: join(root, 'done'), failed: join(root, 'failed'), journal: join(root, 'journal') };
   }
 
   /** Aborts when the ledger closes. */
@@ -92,6 +93,11 @@ export class LedgerCore {
     this.#phase = 'ready';
     this.#failure = undefined;
     client.onFailure((error) => { this.failed(error); });
+    client.onJournal((failure) => {
+      this.#journal = failure;
+      if (failure === 'DISK_FULL') this.diskFull = true;
+      this.changed();
+    });
     this.changed();
   }
 
@@ -136,7 +142,7 @@ export class LedgerCore {
     }
     const state = this.#phase === 'ready' && this.#diskFull ? 'paused' : this.#phase;
     const reason = state === 'paused' ? 'DISK_FULL' : this.#failure;
-    return { state, open, parked, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }) };
+    return { state, open, parked, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }), ...(this.#journal === undefined ? {} : { journal: this.#journal }) };
   }
 
   onStatus(listener: (status: LedgerStatus) => void): Disposable {

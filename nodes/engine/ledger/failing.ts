@@ -5,18 +5,14 @@ import type { JobId, JobToken } from '../model';
 import { clock } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import { CONFIGURATION } from './ledger-types';
-import type { Failure, RetryPolicy } from './ledger-types';
+import type { Failure, Parked, RetryPolicy } from './ledger-types';
+import { givesUp, nextTry } from './policy';
 import type { Quarantine } from './quarantine';
 import type { Replay } from './replay';
 import { CONDEMNED_AT } from './store';
 import type { ErrorFacts } from './store';
 
-/** Milliseconds to wait after the nth failure in a row; the destination's own wish is a minimum. */
-export function retryDelay(policy: RetryPolicy, failures: number, retryAfter = 0, chance = Math.random()): number {
-  const full = Math.min(policy.cap, policy.delay * policy.factor ** Math.max(0, failures - 1));
-  return Math.round(Math.max(retryAfter, full * (1 - policy.jitter * chance)));
-}
-
+const isHeld = ({ code }: ExdicomError): boolean => code === 'DESTINATION_HELD';
 const factsOf = (job: LiveJob, error: ExdicomError): ErrorFacts => ({ code: error.code, stage: error.stage, message: error.forJob(job.row.name).message });
 
 export class Failing {
@@ -33,9 +29,15 @@ export class Failing {
     this.#settle = settle;
   }
 
-  async fail({ id }: JobToken, error: ExdicomError, policy: RetryPolicy = this.#core.settings.policy): Promise<Failure> {
+  /** By a retry node's policy where the job has one, else by the ledger's. */
+  #policyOf({ row }: LiveJob): RetryPolicy {
+    return row.policy ?? this.#core.settings.policy;
+  }
+
+  async fail({ id }: JobToken, error: ExdicomError, given?: RetryPolicy): Promise<Failure> {
     const core = this.#core;
     const job = core.live(id);
+    const policy = given ?? this.#policyOf(job);
     core.noticed(error);
     if (job.row.doomed || job.row.state === 'closing') return { kind: 'terminal' };
     try {
@@ -70,22 +72,83 @@ export class Failing {
   async #park(job: LiveJob, error: ExdicomError, policy: RetryPolicy): Promise<Failure> {
     const core = this.#core;
     const { row } = job;
-    const now = Date.now();
-    const failingSince = row.failingSince ?? now;
-    if (now - failingSince > policy.maximumAge) {
-      return this.#doom(job, new ExdicomError('GAVE_UP', { stage: error.stage, detail: `the last error was ${error.code}`, origin: error }));
-    }
     // Several messages of one attempt may fail, each at its own destination: that is one failure, waited for once.
     const again = row.state === 'parked';
-    const failures = again ? row.failures : row.failures + 1;
-    const nextAt = Math.max(now + retryDelay(policy, failures, error.retryAfter), again ? row.nextAt ?? 0 : 0);
     const awaited = error.destination ?? (awaitsPerson(error.code) ? CONFIGURATION : undefined);
     const waitsFor = [...new Set([...(again ? row.waitsFor : []), ...(awaited === undefined ? [] : [awaited])])];
-    core.update(job, await core.store.parked(row.id, { nextAt, failures, failingSince, waitsFor, error: factsOf(job, error) }));
+    if (isHeld(error)) return this.#parkHeld(job, error, again, waitsFor);
+    const now = Date.now();
+    // One that waits for a held destination only has not failed yet.
+    const failures = again && row.nextAt !== undefined ? row.failures : row.failures + 1;
+    const failingSince = row.failingSince ?? now;
+    if (givesUp(policy, { failures, failingSince }, now)) return this.#giveUp(job, error);
+    const notBefore = Math.max(now + (error.retryAfter ?? 0), again ? row.notBefore ?? 0 : 0);
+    const nextAt = Math.max(nextTry(policy, failures, now, notBefore), again ? row.nextAt ?? 0 : 0);
+    core.update(job, await core.store.parked(row.id, { nextAt, notBefore, failures, failingSince, waitsFor, error: factsOf(job, error) }));
     job.interrupted = false;
     this.#replay.schedule(job);
     this.#replay.pump();
     return { kind: 'parked', until: nextAt };
+  }
+
+  /** A person holds the destination: no failure, and no clock runs. The job wakes when it is let go. */
+  async #parkHeld(job: LiveJob, error: ExdicomError, again: boolean, waitsFor: readonly string[]): Promise<Failure> {
+    const { row } = job;
+    // What failed besides keeps its time, and its error is the one to show.
+    const { nextAt, failingSince, notBefore } = again ? row : {};
+    const facts = again && row.error !== undefined ? row.error : factsOf(job, error);
+    this.#core.update(job, await this.#core.store.parked(row.id, {
+      failures: again ? row.failures : 0, waitsFor, error: facts,
+      ...(nextAt === undefined ? {} : { nextAt }), ...(failingSince === undefined ? {} : { failingSince }), ...(notBefore === undefined ? {} : { notBefore }),
+    }));
+    job.interrupted = false;
+    this.#replay.schedule(job);
+    this.#replay.pump();
+    return { kind: 'parked', until: nextAt ?? Number.POSITIVE_INFINITY };
+  }
+
+  #giveUp(job: LiveJob, { stage, code }: Pick<ErrorFacts, 'stage' | 'code'>): Promise<Failure> {
+    return this.#doom(job, new ExdicomError('GAVE_UP', { stage, detail: `the last error was ${code}` }));
+  }
+
+  /** A retry node has a policy for a job that is parked by another. */
+  async park({ id, attempt }: JobToken, policy: RetryPolicy): Promise<Parked> {
+    const core = this.#core;
+    const job = core.jobs.get(id);
+    const row = job?.row ?? await core.store.job(id);
+    if (row === undefined) return { kind: 'unknown-job' };
+    const facts = { attempt: row.failures };
+    if (job === undefined || row.doomed || row.state === 'closing') return { kind: row.error?.code === 'GAVE_UP' ? 'gave-up' : 'job-failed', ...facts };
+    const now = Date.now();
+    if (row.state !== 'parked' || row.error === undefined) {
+      core.update(job, await core.store.setPolicy(id, policy, undefined));
+      // It may have woken before its message came here: then this is about a try that is over.
+      return row.attempt > attempt ? { kind: 'parked', until: now, ...facts } : { kind: 'not-parked', ...facts };
+    }
+    if (givesUp(policy, row, now)) {
+      await this.#giveUp(job, row.error);
+      return { kind: 'gave-up', ...facts };
+    }
+    const nextAt = row.nextAt === undefined ? undefined : nextTry(policy, row.failures, now, row.notBefore);
+    core.update(job, await core.store.setPolicy(id, policy, nextAt));
+    this.#replay.schedule(job);
+    this.#replay.pump();
+    return { kind: 'parked', ...(nextAt === undefined ? {} : { until: nextAt }), ...facts };
+  }
+
+  /**
+   * A job is due whose destinations do not answer: that counts as the failure that it would be, at a fraction of the work. True
+   * where it would be the last: then the job goes through the flow once more, so that its end is told there.
+   */
+  async refused(job: LiveJob): Promise<boolean> {
+    const { id, failures: before, failingSince } = job.row;
+    const now = Date.now();
+    const policy = this.#policyOf(job);
+    const failures = before + 1;
+    if (givesUp(policy, { failures, ...(failingSince === undefined ? {} : { failingSince }) }, now)) return true;
+    this.#core.update(job, await this.#core.store.postponed(id, nextTry(policy, failures, now), failures, failingSince ?? now));
+    this.#replay.schedule(job);
+    return false;
   }
 
   async #doom(job: LiveJob, error: ExdicomError): Promise<Failure> {

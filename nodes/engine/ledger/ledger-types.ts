@@ -7,6 +7,7 @@ import type { ErrorCode, ExdicomError, Stage } from '../errors';
 import type {
   DeliveryState, DicomFile, EntryKind, Extracted, JobId, JobToken, Outcome, OwnPath, Sha256, SourceKey, VerificationLevel,
 } from '../model';
+import type { ActiveHours } from './active-hours';
 
 // ------------------------------------------------------------------------------------------------ jobs
 
@@ -40,6 +41,10 @@ export interface Job {
   readonly duplicateOf?: JobId;
   /** The closed job that this one repeats, because a person sent it again. */
   readonly againOf?: JobId;
+  /** The job from whose quarantine a person released this one's files. */
+  readonly releaseOf?: JobId;
+  /** Name of the deid-profile that its files are released under: `anonymize` uses it instead of its own. */
+  readonly profile?: string;
 }
 
 /** A file of the job's source, copied into the work folder. `name` is the foreign name: for reports and volume order, never for a path. */
@@ -246,6 +251,8 @@ export interface Receipt {
   /** What was verified at one destination at least. The UID is absent where the instance was sent identified: it would be the patient's. */
   readonly instances: ReadonlyArray<{ readonly instance: number; readonly sopInstanceUID?: string; readonly sha256: Sha256 }>;
   readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
+  /** The event that closed the job: the journal's line with this number has this hash. */
+  readonly journal: { readonly seq: number; readonly hash: string };
   readonly steps: ReadonlyArray<{ readonly step: string; readonly at: string; readonly code?: ErrorCode }>;
   readonly openedAt: string;
   readonly closedAt: string;
@@ -316,6 +323,8 @@ export interface QuarantinedFile {
   /** Released into this job, whose end decides whether it leaves the quarantine. */
   readonly released?: { readonly to: JobId; readonly who: string; readonly at: number };
   readonly discarded?: { readonly who: string; readonly at: number };
+  /** Absent while it lies in quarantine. `removed`: by hand. */
+  readonly gone?: { readonly why: 'released' | 'discarded' | 'expired' | 'removed'; readonly at: number };
 }
 
 export interface JobDetails {
@@ -389,6 +398,9 @@ export type Failure =
 /** What jobs wait for whose error a person must mend in a setting. */
 export const CONFIGURATION = 'configuration';
 
+/** `image`: a single instance, at IMAGE level. `any`: that, or the count of a study. */
+export interface Shown { readonly any: boolean; readonly image: boolean }
+
 export interface RetryPolicy {
   /** Milliseconds. */
   readonly delay: number;
@@ -398,7 +410,18 @@ export interface RetryPolicy {
   readonly jitter: number;
   /** Milliseconds since the first failure in a row. */
   readonly maximumAge: number;
+  /** Retries in a row without progress; absent or 0: no limit. */
+  readonly attempts?: number;
+  /** When jobs may be sent again; absent: at any time. */
+  readonly hours?: ActiveHours;
 }
+
+/** What became of a job that a retry node parks by its own policy. */
+export type Parked =
+  /** `attempt`: which retry in a row it waits for. Without a time: until what it waits for is let go. */
+  | { readonly kind: 'parked'; readonly until?: number; readonly attempt: number }
+  /** `gave-up`: by this policy, or by the one it was parked by. `job-failed`: closed, or about to, for another reason. `not-parked`: nothing has failed that could be tried again. */
+  | { readonly kind: 'gave-up' | 'job-failed' | 'not-parked' | 'unknown-job'; readonly attempt?: number };
 
 export interface LedgerSettings {
   readonly directory: string;
@@ -413,6 +436,17 @@ export interface LedgerSettings {
   readonly retention: number;
   /** Days that quarantined files are kept; 0: until a person removes them. */
   readonly quarantineRetention: number;
+  readonly journal: JournalSettings;
+}
+
+/** When the files of the journal change, and how long they are kept. */
+export interface JournalSettings {
+  /** Bytes above which the next line begins a new file. */
+  readonly bytes: number;
+  /** Days after its first line at which a file is followed by a new one. */
+  readonly days: number;
+  /** Days that a file is kept after its last line; 0: for ever. */
+  readonly retention: number;
 }
 
 export interface LedgerFolders {
@@ -421,6 +455,7 @@ export interface LedgerFolders {
   readonly quarantine: string;
   readonly done: string;
   readonly failed: string;
+  readonly journal: string;
 }
 
 export interface LedgerStatus {
@@ -429,6 +464,8 @@ export interface LedgerStatus {
   readonly parked: number;
   readonly quarantined: number;
   readonly reason?: string;
+  /** Why the journal is behind; its lines wait in the ledger and are written as soon as they can be. */
+  readonly journal?: ErrorCode;
 }
 
 export interface Ledger {
@@ -469,6 +506,8 @@ export interface Ledger {
   stageFolder(id: JobId, stage: string): Promise<OwnPath>;
   /** Decides, by the error table and the policy, what becomes of a job whose stage failed. Records it. */
   fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure>;
+  /** From now on the job is parked by this policy, which stays with it: for a retry node, after `fail` has parked it. */
+  park(token: JobToken, policy: RetryPolicy): Promise<Parked>;
   /**
    * Crash counting: call before work that could kill the process, `progressed` after any piece of it. True where the job is
    * suspected of a crash: then the work is to be done in a process apart, so that its end says something.
@@ -494,6 +533,20 @@ export interface Ledger {
   recordDeliveries(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void>;
   /** The destination answers again: jobs parked for it are due now, in order. `CONFIGURATION`: a deploy may have mended a setting. */
   destinationUp(address: string): void;
+  /**
+   * The destination does not answer: jobs that wait for such ones alone are not sent, and when they are due that counts as a failure,
+   * as trying would have been. Disposed of: they are sent when they are due.
+   */
+  destinationDown(address: string): Disposable;
+  /** The oldest of the jobs parked for a destination is due now, whatever else is known of it; false where none can be sent. */
+  destinationTrial(address: string): boolean;
+  /** How many jobs are parked for a destination; with `codes`, for one of these reasons. */
+  waitingFor(address: string, codes?: ReadonlySet<ErrorCode>): number;
+  /** Whether anything of the job was ever tried at a destination. */
+  begun(id: JobId, address: string): Promise<boolean>;
+  /** What a destination's queries have ever shown, by a name of the caller's; remembered over restarts, never taken back. */
+  shown(query: string): Promise<Shown>;
+  rememberShown(query: string, shown: Shown): Promise<void>;
 
   // finish
   attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
-import type { Stage } from '../errors';
+import type { ErrorCode, Stage } from '../errors';
 import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
 import { Closing } from './closing';
 import { LedgerCore, jobOf } from './core';
@@ -16,7 +16,7 @@ import { Failing } from './failing';
 import { IntakeDesk } from './intake';
 import type {
   DestinationInfo, DeliveryResult, Failure, Finisher, FinishRule, FoundEntry, Hold, HoldMode, HoldTarget, Intake, Job, JobDetails, JobFilter, JobSource, Ledger,
-  LedgerCounts, LedgerFolders, LedgerSettings, LedgerStatus, Marks, Preparation, QuarantinedFile, Receipt, RetryPolicy, Room, SpooledItem, Visit,
+  LedgerCounts, LedgerFolders, LedgerSettings, LedgerStatus, Marks, Parked, Preparation, QuarantinedFile, Receipt, RetryPolicy, Room, Shown, SpooledItem, Visit,
 } from './ledger-types';
 import { PreparationRecords } from './preparation';
 import { Presence } from './presence';
@@ -64,6 +64,8 @@ class SqliteLedger implements Ledger {
     this.#preparation = new PreparationRecords(core, this.#quarantine);
     this.#deliveries = new DeliveryRecords(core, this.#quarantine);
     this.#upkeep = new Upkeep(core, this.#desk, this.#quarantine);
+    this.#replay.onRefused = (job) => this.#failing.refused(job);
+    this.#replay.destinations.held = (address) => this.held({ destination: address });
     this.#replay.onAdopted = (key) => { this.#adopted(key); };
   }
 
@@ -86,7 +88,7 @@ class SqliteLedger implements Ledger {
       this.#turn = await takeTurn(core.folders.root);
       if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
       await makeFolders(core);
-      client = await openStore(core.folders.root);
+      client = await openStore({ directory: core.folders.root, journal: this.settings.journal });
       if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
       const { jobs, condemned } = await client.store.start();
       for (const row of jobs) this.#replay.schedule(core.add(row));
@@ -220,6 +222,10 @@ class SqliteLedger implements Ledger {
     return this.#failing.fail(token, error, policy);
   }
 
+  park(token: JobToken, policy: RetryPolicy): Promise<Parked> {
+    return this.#failing.park(token, policy);
+  }
+
   attempting(id: JobId, stage: Stage): Promise<boolean> {
     return this.#failing.attempting(id, stage);
   }
@@ -279,7 +285,31 @@ class SqliteLedger implements Ledger {
   }
 
   destinationUp(address: string): void {
-    this.#replay.destinationUp(address);
+    this.#replay.destinations.up(address);
+  }
+
+  destinationDown(address: string): Disposable {
+    return this.#replay.destinations.down(address);
+  }
+
+  destinationTrial(address: string): boolean {
+    return this.#replay.destinations.trial(address);
+  }
+
+  waitingFor(address: string, codes?: ReadonlySet<ErrorCode>): number {
+    return this.#replay.destinations.waitingFor(address, codes);
+  }
+
+  begun(id: JobId, address: string): Promise<boolean> {
+    return this.#core.store.begun(id, address);
+  }
+
+  shown(query: string): Promise<Shown> {
+    return this.#core.store.shown(query);
+  }
+
+  rememberShown(query: string, shown: Shown): Promise<void> {
+    return this.#core.store.rememberShown(query, shown);
   }
 
   // ---------------------------------------------------------------------------------------------- finish

@@ -5,6 +5,7 @@
 import type { JobId, OwnPath, SourceKey } from '../model';
 import { clock } from './core';
 import type { LedgerCore, LiveJob } from './core';
+import { Destinations } from './destinations';
 import type { JobSource } from './ledger-types';
 
 /** Milliseconds in which a source that was attached after the flows had started is taken to be wired. */
@@ -31,9 +32,12 @@ export class Replay {
   #alone: { readonly job: LiveJob; readonly since: number } | undefined;
   /** Slots that intakes hold before their job is there. */
   reserved = 0;
+  readonly destinations: Destinations;
 
   constructor(core: LedgerCore) {
     this.#core = core;
+    this.destinations = new Destinations(core, () => { this.pump(); });
+    this.destinations.sendable = ({ row: { sourceKey } }) => this.#sender(sourceKey) !== undefined;
   }
 
   // ---------------------------------------------------------------------------------------------- sources
@@ -72,6 +76,9 @@ export class Replay {
 
   /** Called when a source can be used from now on. */
   onAdopted: (key: SourceKey) => void = () => undefined;
+
+  /** Called for a due job that would be refused; true: it is to be sent all the same. Else it is due later. */
+  onRefused: (job: LiveJob) => Promise<boolean> = () => Promise.resolve(true);
 
   get hasStarted(): boolean {
     return this.#started;
@@ -149,7 +156,7 @@ export class Replay {
     for (const job of this.#core.jobs.values()) {
       const { state, doomed, sourceKey } = job.row;
       if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(sourceKey) === undefined) continue;
-      const due = state === 'parked' && job.dueAt !== undefined && job.dueAt <= now;
+      const due = isDue(job, now) && this.destinations.refuses(job) === undefined;
       if (due || (job.wantsSend && (state === 'open' || state === 'needs-password' || state === 'parked'))) waiting.push(job);
     }
     return waiting.toSorted((a, b) => a.row.n - b.row.n);
@@ -175,18 +182,13 @@ export class Replay {
   #arm(): void {
     clearTimeout(this.#timer);
     let next = this.#alone === undefined ? Number.POSITIVE_INFINITY : clock() + 1000;
-    for (const { dueAt } of this.#core.jobs.values()) if (dueAt !== undefined) next = Math.min(next, dueAt);
+    for (const job of this.#core.jobs.values()) {
+      if (job.dueAt !== undefined && job.dueAt < next && this.destinations.refuses(job) !== 'held') next = job.dueAt;
+    }
     if (next === Number.POSITIVE_INFINITY || this.#core.closed) return;
     // Due ones that cannot go yet are looked at again when something changes, and now and then.
     const wait = Math.min(LONGEST_TIMER, Math.max(next - clock(), next <= clock() ? 1000 : 1));
     this.#timer = setTimeout(() => { this.pump(); }, wait).unref();
-  }
-
-  destinationUp(address: string): void {
-    for (const job of this.#core.jobs.values()) {
-      if (job.row.state === 'parked' && job.row.waitsFor.includes(address)) job.dueAt = clock();
-    }
-    this.pump();
   }
 
   /** Sends what may be sent now. Called whenever that may have become more. */
@@ -200,6 +202,7 @@ export class Replay {
       try {
         do {
           this.#again = false;
+          if (this.#started && this.#core.ready) await this.#postpone();
           while (this.#started && this.#core.ready && await this.#sendNext());
         } while (this.#again);
       } finally {
@@ -207,6 +210,13 @@ export class Replay {
         this.#arm();
       }
     })().catch(() => { /* The store failed: its status says so, and the next change tries again. */ });
+  }
+
+  /** Due jobs whose destinations do not answer stay where they are, until it is their last try. */
+  async #postpone(): Promise<void> {
+    const now = clock();
+    const due = [...this.#core.jobs.values()].filter((job) => isDue(job, now) && !job.wantsSend && !job.row.doomed && this.destinations.refuses(job) === 'down');
+    await Promise.all(due.map(async (job) => { if (await this.onRefused(job)) job.wantsSend = true; }));
   }
 
   async #sendNext(): Promise<boolean> {
@@ -247,3 +257,5 @@ export class Replay {
     if (this.#alone?.job.row.id === id) this.#alone = undefined;
   }
 }
+
+const isDue = ({ row: { state }, dueAt }: LiveJob, now: number): boolean => state === 'parked' && dueAt !== undefined && dueAt <= now;

@@ -4,7 +4,9 @@
  */
 import type { ErrorCode, Stage } from '../errors';
 import type { DeliveryState, DicomFile, EntryKind, Extracted, JobId, Outcome, OwnPath, Sha256, SourceKey, VerificationLevel } from '../model';
-import type { DeliveryResult, FoundEntry, Job, JobKind, JobState, PreparedFile, Preparation, Reason, SpooledItem } from './ledger-types';
+import type {
+  DeliveryResult, FoundEntry, Hold, HoldMode, HoldTarget, Job, JobEvent, JobFilter, JobKind, JobState, LedgerCounts, Marks, Preparation, PreparedFile, Reason, RetryPolicy, Shown, SpooledItem,
+} from './ledger-types';
 
 /** Crashes of one stage of one job after which it is not tried again. */
 export const CONDEMNED_AT = 3;
@@ -19,6 +21,10 @@ export interface JobRow extends Job {
   /** Failures in a row without progress, and since when. */
   readonly failures: number;
   readonly failingSince?: number;
+  /** That of a retry node; absent: the ledger's own. */
+  readonly policy?: RetryPolicy;
+  /** The destination asked not to be tried before; milliseconds since 1970. */
+  readonly notBefore?: number;
   /** Addresses of the destinations that a parked job waits for. */
   readonly waitsFor: readonly string[];
   /** A terminal error was recorded; the job closes as failed when it is quiet. */
@@ -52,9 +58,11 @@ export interface ErrorFacts {
 }
 
 export interface Parking {
-  readonly nextAt: number;
+  /** Absent: not by the clock, but when what it waits for lets it. */
+  readonly nextAt?: number;
+  readonly notBefore?: number;
   readonly failures: number;
-  readonly failingSince: number;
+  readonly failingSince?: number;
   readonly waitsFor: readonly string[];
   readonly error: ErrorFacts;
 }
@@ -167,6 +175,21 @@ export interface Step {
   readonly code?: ErrorCode;
 }
 
+/** A job repeats a closed one: no duplicate of anything, and not sent yet. */
+export interface Again {
+  readonly of: JobId;
+  readonly who: string;
+}
+
+export type CountsRow = Pick<LedgerCounts, 'states' | 'outcomes' | 'destinations'>;
+
+export interface DetailsRow {
+  readonly row: JobRow;
+  readonly assessment: Assessment;
+  readonly sentAgainAs: readonly JobId[];
+  readonly events: readonly JobEvent[];
+}
+
 export interface Announcement {
   readonly id: JobId;
   readonly name: string;
@@ -188,7 +211,7 @@ export interface JobStore {
   /** An item numbered 0 gets the next number. */
   addItems(id: JobId, items: readonly StoredItem[]): Promise<void>;
   /** Judges duplicates: a duplicate comes back `closing`, anything else `open`. */
-  completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string): Promise<JobRow>;
+  completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again): Promise<JobRow>;
   items(id: JobId): Promise<readonly StoredItem[]>;
   origin(id: JobId): Promise<string | undefined>;
   /** Origins, as JSON, of the jobs of a source that are not closed. */
@@ -196,10 +219,39 @@ export interface JobStore {
   /** The job that is not closed yet and came from the very same original. */
   sameOrigin(sourceKey: SourceKey, origin: string): Promise<JobRow | undefined>;
   job(id: JobId): Promise<JobRow | undefined>;
-  jobs(filter: { readonly state?: JobState; readonly sourceKey?: SourceKey }): Promise<readonly JobRow[]>;
 
+  jobs(filter: JobFilter): Promise<readonly JobRow[]>;
+  counts(): Promise<CountsRow>;
+  details(id: JobId): Promise<DetailsRow>;
+  /** Notes by what a job is found again: what a key made of a value, and original UIDs of a job that is not de-identified. Only digests are kept. */
+  mark(id: JobId, marks: { readonly keyed: readonly string[]; readonly uids: readonly string[] }): Promise<void>;
+  find(marks: Marks): Promise<readonly JobRow[]>;
+  /** Of the destinations of this address or label. */
+  addresses(name: string): Promise<readonly string[]>;
+
+  /** Decides the outcome `cancelled`, unless one is decided already. */
+  cancel(id: JobId, who: string): Promise<JobRow>;
+  /** Due now, where it is parked. */
+  due(id: JobId, who: string): Promise<JobRow>;
+  /** A person's act that changes nothing in the store. */
+  acted(id: JobId, event: string, who: string): Promise<void>;
+  /** The cancelled job that this very original was put back for. */
+  putBack(sourceKey: SourceKey, origin: string): Promise<JobId | undefined>;
+  letGo(sourceKey: SourceKey, origin: string): Promise<void>;
+  hold(target: HoldTarget, mode: HoldMode, who: string): Promise<void>;
+  /** False where it was not held. */
+  unhold(target: HoldTarget, who: string): Promise<boolean>;
+  holds(): Promise<readonly Hold[]>;
+
+  /** Where the outcome of a job is decided, this and the next three change nothing. */
   sent(id: JobId): Promise<JobRow>;
   parked(id: JobId, parking: Parking): Promise<JobRow>;
+  /** A retry node's policy; with a time, the parked job is due then. */
+  setPolicy(id: JobId, policy: RetryPolicy, nextAt: number | undefined): Promise<JobRow>;
+  /** A parked job was due, and what it waits for would have refused it. */
+  postponed(id: JobId, nextAt: number, failures: number, failingSince: number): Promise<JobRow>;
+  /** Failures in a row count from nothing for these parked jobs. */
+  forgiven(ids: readonly JobId[]): Promise<readonly JobRow[]>;
   needsPassword(id: JobId, error: ErrorFacts): Promise<JobRow>;
   doomed(id: JobId, error: ErrorFacts): Promise<JobRow>;
   attempting(id: JobId, stage: Stage): Promise<void>;
@@ -240,12 +292,17 @@ export interface JobStore {
   /** False where another fingerprint was remembered before. */
   rememberKey(name: string, fingerprint: string): Promise<boolean>;
   knowsKey(name: string): Promise<boolean>;
+  shown(query: string): Promise<Shown>;
+  rememberShown(query: string, shown: Shown): Promise<void>;
 
   planDeliveries(
     id: JobId, destination: { readonly address: string; readonly label: string; readonly identifiedAllowed: boolean }, files: readonly DeliveryRequest[],
   ): Promise<readonly DeliveryRow[]>;
   /** Resolves with true where anything became verified or sent. */
   recordDeliveries(id: JobId, address: string, results: readonly DeliveryResult[]): Promise<boolean>;
+
+  /** Whether an instance of the job was ever tried there. */
+  begun(id: JobId, address: string): Promise<boolean>;
 
   visited(id: JobId, node: string): Promise<void>;
   assess(id: JobId, required: readonly string[]): Promise<Assessment>;

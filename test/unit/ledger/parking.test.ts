@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
-import { retryDelay } from '../../../nodes/engine/ledger/failing';
+import { retryDelay } from '../../../nodes/engine/ledger/policy';
 import { Bench, destination, until } from './fixture';
 
 const policy = { delay: 1000, factor: 2, cap: 10_000, jitter: 0.5, maximumAge: 60_000 };

@@ -66,7 +66,7 @@ describe('the help of the nodes', () => {
   });
 
   it('says at every node that works on jobs that what lies between the stages may run again', () => {
-    for (const name of ['folder-in', 'c-store-in', 'extract', 'anonymize', 'c-store-out', 'folder-out', 'finish', 'ledger']) {
+    for (const name of ['folder-in', 'c-store-in', 'extract', 'anonymize', 'c-store-out', 'folder-out', 'retry', 'finish', 'ledger']) {
       assert.match(help(name, 'en-US'), /nodes between the stages run again/);
       assert.match(help(name, 'zh-TW'), /再執行一次/);
     }

@@ -2,14 +2,14 @@
 import { ERRORS } from '../../errors';
 import type { ErrorCode } from '../../errors';
 import type { DeliveryState, JobId, VerificationLevel } from '../../model';
-import type { DeliveryResult } from '../ledger-types';
+import type { DeliveryResult, Shown } from '../ledger-types';
 import type { DeliveryRequest, DeliveryRow, JobStore, Synchronous } from '../store';
 import type { Database, Row } from './database';
 import { nextInstance } from './extraction';
 import { number, present, text } from './job-table';
 import type { JobTable } from './job-table';
 
-type DeliveryCalls = Pick<JobStore, 'planDeliveries' | 'recordDeliveries'>;
+type DeliveryCalls = Pick<JobStore, 'planDeliveries' | 'recordDeliveries' | 'begun' | 'shown' | 'rememberShown'>;
 
 interface Plan {
   readonly state: DeliveryState;
@@ -40,15 +40,23 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
     return made;
   };
 
+  /** The job that this one repeats, and all that repeat it: what they delivered is what a person wants to be sent anew. */
+  const familyOf = (job: number): ReadonlySet<number> => new Set(database.all(
+    'SELECT n FROM job WHERE family = (SELECT family FROM job WHERE n = ?1) OR id = (SELECT family FROM job WHERE n = ?1)', job,
+  ).map((row) => Number(row['n'])));
+
   /** What is known of the same SOP Instance at this destination from elsewhere; a job that is under way has a claim to its UIDs. */
-  const elsewhere = (job: number, instance: number, destination: number, mark: Uint8Array, sha256: string): Plan => {
-    const rows = database.all(
+  const elsewhere = (job: number, instance: number, destination: number, mark: Uint8Array, sha256: string, family: ReadonlySet<number>): Plan => {
+    const all = database.all(
       `SELECT * FROM delivery WHERE destination = ?1 AND mark = ?2 AND NOT (job = ?3 AND instance = ?4)
         AND (state IN ('sent', 'verified') OR state IN ('pending', 'waiting')
           AND (job = ?3 OR (SELECT j.state FROM job AS j WHERE j.n = delivery.job) <> 'closed'))`, destination, mark, job, instance,
     );
+    const rows = all.filter((row) => row['job'] === job || !family.has(Number(row['job'])));
     const same = rows.filter((row) => row['sha256'] === sha256);
-    const best = same.find((row) => row['state'] === 'verified') ?? same.find((row) => row['state'] === 'sent');
+    // Sent again is sent anew, whoever had sent the same.
+    const known = family.size === 0 ? same : same.filter((row) => row['job'] === job);
+    const best = known.find((row) => row['state'] === 'verified') ?? known.find((row) => row['state'] === 'sent');
     if (best !== undefined) return planOf(best);
     if (rows.length > same.length) return { state: 'failed', code: 'UID_CONFLICT', conflict: true };
     return { state: 'pending' };
@@ -60,13 +68,14 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
       const { attempt } = table.read(id);
       database.run('INSERT INTO destination (address, label) VALUES (?, ?) ON CONFLICT (address) DO UPDATE SET label = excluded.label', address, label);
       const destination = destinationId(address)!;
+      const family = familyOf(job);
 
       const plan = (request: DeliveryRequest, instance: number, mark: Uint8Array): Plan => {
         const allowed = request.deidentified || identifiedAllowed;
         if (!allowed) return { state: 'failed', code: 'NOT_DEIDENTIFIED' };
         const row = database.get('SELECT * FROM delivery WHERE job = ? AND destination = ? AND instance = ?', job, destination, instance);
         if (row?.['sha256'] === request.sha256 && row['code'] !== 'NOT_DEIDENTIFIED') return planOf(row);
-        return elsewhere(job, instance, destination, mark, request.sha256);
+        return elsewhere(job, instance, destination, mark, request.sha256, family);
       };
 
       return files.map((request) => {
@@ -98,6 +107,19 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
       }
       if (progress) table.set(id, { failures: 0, failing_since: null });
       return progress;
+    },
+
+    begun(id: JobId, address: string): boolean {
+      return database.get("SELECT 1 FROM delivery WHERE job = ? AND destination = ? AND (state IN ('sent', 'verified', 'waiting') OR code IS NOT NULL) LIMIT 1", table.n(id), destinationId(address)) !== undefined;
+    },
+
+    shown(query: string): Shown {
+      const row = database.get('SELECT image FROM shown WHERE query = ?', query);
+      return { any: row !== undefined, image: row?.['image'] === 1 };
+    },
+
+    rememberShown(query: string, { any, image }: Shown) {
+      if (any) database.run('INSERT INTO shown (query, image) VALUES (?1, ?2) ON CONFLICT (query) DO UPDATE SET image = max(image, ?2)', query, image);
     },
   };
 }

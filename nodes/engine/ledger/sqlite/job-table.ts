@@ -5,7 +5,7 @@ import type { ErrorCode, Stage } from '../../errors';
 import type { JobId, Outcome, OwnPath, Sha256, SourceKey } from '../../model';
 import { rangesOf, sealLine } from '../journal-line';
 import type { EventFacts } from '../journal-line';
-import type { JobKind, JobState } from '../ledger-types';
+import type { JobKind, JobState, RetryPolicy } from '../ledger-types';
 import type { ErrorFacts, JobRow } from '../store';
 import type { Database, Row, Value } from './database';
 
@@ -59,6 +59,12 @@ export class JobTable {
 
   select(where: string, ...values: Value[]): JobRow[] {
     return this.#database.all(`SELECT ${COLUMNS} FROM job WHERE ${where} ORDER BY n`, ...values).map((row) => this.#read(row));
+  }
+
+  /** Whether its outcome is decided: what was under way then must not open it again. */
+  decided(id: string): boolean {
+    const state = this.#database.get('SELECT state FROM job WHERE id = ?', id)?.['state'];
+    return state === 'closing' || state === 'closed';
   }
 
   /** Sets columns by name; names come from this package only. */
@@ -135,8 +141,11 @@ export class JobTable {
         study: sealed?.study,
         digest: text(row['digest']) as Sha256 | undefined,
         duplicateOf: text(row['duplicate_of']) as JobId | undefined,
+        againOf: text(row['again_of']) as JobId | undefined,
         path: text(row['path']) as OwnPath | undefined,
         failingSince: number(row['failing_since']),
+        policy: row['policy'] === null ? undefined : JSON.parse(String(row['policy'])) as RetryPolicy,
+        notBefore: number(row['not_before']),
         finishNode: text(row['finish_node']),
       }),
     };

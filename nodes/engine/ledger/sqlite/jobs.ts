@@ -3,13 +3,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Stage } from '../../errors';
 import type { JobId, OwnPath, Sha256, SourceKey } from '../../model';
+import type { RetryPolicy } from '../ledger-types';
 import { CONDEMNED_AT } from '../store';
-import type { ErrorFacts, JobRow, JobStore, NewJob, Parking, StoredItem, Synchronous } from '../store';
+import type { Again, ErrorFacts, JobRow, JobStore, NewJob, Parking, StoredItem, Synchronous } from '../store';
 import type { Database } from './database';
 import { text } from './job-table';
 import type { JobTable } from './job-table';
 
-const CHILDREN = ['item', 'entry', 'instance', 'file', 'delivery', 'step', 'crash'] as const;
+const CHILDREN = ['item', 'entry', 'instance', 'file', 'delivery', 'step', 'crash', 'subject'] as const;
 
 /** The highest number of a job whose quarantine is there already: a new ledger in an old directory must not write into it. */
 function highestNumber(directory: string): number {
@@ -28,8 +29,8 @@ export function removeJob(database: Database, table: JobTable, id: string): void
 }
 
 type JobCalls = Pick<JobStore,
-  | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'jobs' | 'sent' | 'parked'
-  | 'needsPassword' | 'doomed' | 'attempting' | 'progressed' | 'crashed' | 'settled'>;
+  | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'sent' | 'parked'
+  | 'setPolicy' | 'postponed' | 'forgiven' | 'needsPassword' | 'doomed' | 'attempting' | 'progressed' | 'crashed' | 'settled'>;
 
 export function jobOperations(database: Database, table: JobTable): Synchronous<JobCalls> {
   const crashes = (job: number): number => Number(database.get('SELECT coalesce(max(crashes), 0) AS n FROM crash WHERE job = ?', job)?.['n'] ?? 0);
@@ -83,7 +84,16 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       table.set(id, {});
     },
 
-    completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string): JobRow {
+    completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again): JobRow {
+      if (table.decided(id)) return table.read(id);
+      if (again !== undefined) {
+        const family = text(database.get('SELECT coalesce(family, id) AS family FROM job WHERE id = ?', again.of)?.['family']);
+        database.run('DELETE FROM put_back WHERE (source_key, mark) = (SELECT source_key, origin_mark FROM job WHERE id = ?)', id);
+        table.set(id, { state: 'open', attempt: 0, path, digest, bytes, again_of: again.of, family });
+        table.event(again.of, 'sent again', { who: again.who, other: id });
+        table.event(id, 'open', { who: again.who, other: again.of });
+        return table.read(id);
+      }
       // Of the same source only: another source leads into another flow, or stands for another hospital.
       const twin = database.get(
         `SELECT other.id FROM job AS other JOIN job AS this ON this.id = ?1
@@ -124,24 +134,40 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
 
     job: (id: JobId) => table.find(id),
 
-    jobs({ state, sourceKey }) {
-      return table.select('(?1 IS NULL OR state = ?1) AND (?2 IS NULL OR source_key = ?2)', state, sourceKey);
-    },
-
     sent(id: JobId): JobRow {
+      if (table.decided(id)) return table.read(id);
       table.set(id, { state: 'open', attempt: table.read(id).attempt + 1, next_at: null, waits_for: '[]', finish_node: null });
       table.event(id, 'sent');
       return table.read(id);
     },
 
-    parked(id: JobId, { nextAt, failures, failingSince, waitsFor, error }: Parking): JobRow {
-      table.set(id, { state: 'parked', next_at: nextAt, failures, failing_since: failingSince, waits_for: JSON.stringify(waitsFor) });
+    parked(id: JobId, { nextAt, notBefore, failures, failingSince, waitsFor, error }: Parking): JobRow {
+      if (table.decided(id)) return table.read(id);
+      table.set(id, { state: 'parked', next_at: nextAt, not_before: notBefore, failures, failing_since: failingSince, waits_for: JSON.stringify(waitsFor) });
       table.setError(id, error);
       table.event(id, 'parked', error);
       return table.read(id);
     },
 
+    setPolicy(id: JobId, policy: RetryPolicy, nextAt: number | undefined): JobRow {
+      table.set(id, { policy: JSON.stringify(policy), ...(nextAt === undefined ? {} : { next_at: nextAt }) });
+      return table.read(id);
+    },
+
+    postponed(id: JobId, nextAt: number, failures: number, failingSince: number): JobRow {
+      table.set(id, { next_at: nextAt, failures, failing_since: failingSince });
+      return table.read(id);
+    },
+
+    forgiven(ids: readonly JobId[]): JobRow[] {
+      return ids.map((id) => {
+        table.set(id, { failures: 0, failing_since: null });
+        return table.read(id);
+      });
+    },
+
     needsPassword(id: JobId, error: ErrorFacts): JobRow {
+      if (table.decided(id)) return table.read(id);
       table.set(id, { state: 'needs-password', next_at: null, waits_for: '[]' });
       table.setError(id, error);
       table.event(id, 'needs-password', error);
@@ -149,6 +175,7 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
     },
 
     doomed(id: JobId, error: ErrorFacts): JobRow {
+      if (table.decided(id)) return table.read(id);
       table.set(id, { state: 'open', doomed: true, next_at: null, waits_for: '[]' });
       table.setError(id, error);
       table.event(id, 'doomed', error);

@@ -74,5 +74,48 @@ INSERT INTO meta (name, value)
 DELETE FROM meta WHERE name = 'chain';
 `;
 
+/**
+ * What became of a file that was set aside: `gone` says how it left (released, discarded, expired, removed by hand), or
+ * `elsewhere` where it lies in the folder of the job that it was released from. What a release needs of a job that may be
+ * purged by then is kept beside it, sealed under a key that goes with the last of its files.
+ */
+const QUARANTINE = `
+ALTER TABLE quarantine ADD COLUMN profile TEXT;
+ALTER TABLE quarantine ADD COLUMN gone TEXT;
+ALTER TABLE quarantine ADD COLUMN gone_at INTEGER;
+ALTER TABLE quarantine ADD COLUMN decided_at INTEGER;
+ALTER TABLE quarantine ADD COLUMN who TEXT;
+ALTER TABLE quarantine ADD COLUMN released_to TEXT;
+ALTER TABLE quarantine ADD COLUMN released_item INTEGER;
+CREATE INDEX quarantine_release ON quarantine (released_to);
+CREATE TABLE quarantine_source (job TEXT PRIMARY KEY, name TEXT NOT NULL, source_key TEXT NOT NULL, key BLOB, sealed BLOB) WITHOUT ROWID;
+INSERT INTO quarantine_source (job, name, source_key) SELECT id, name, source_key FROM job WHERE id IN (SELECT job FROM quarantine);
+ALTER TABLE job ADD COLUMN release_of TEXT;
+ALTER TABLE job ADD COLUMN release_profile TEXT;
+`;
+
+/** The policy that a retry node gave a job, the earliest time that a destination asked for, and what destinations' queries have shown. */
+const RETRY = `
+ALTER TABLE job ADD COLUMN policy TEXT;
+ALTER TABLE job ADD COLUMN not_before INTEGER;
+CREATE TABLE shown (query TEXT PRIMARY KEY, image INTEGER NOT NULL) WITHOUT ROWID;
+`;
+
+/**
+ * What persons do: holds, and originals that are left where they are. `subject` is by what a job is found again; `again_of`
+ * is the job that one repeats, `family` the first of them all.
+ */
+const OPERATING = `
+CREATE TABLE hold (kind TEXT, target TEXT, mode TEXT NOT NULL, who TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, target)) WITHOUT ROWID;
+CREATE TABLE put_back (source_key TEXT, mark BLOB, job TEXT NOT NULL, PRIMARY KEY (source_key, mark)) WITHOUT ROWID;
+CREATE TABLE subject (job INTEGER, mark BLOB, PRIMARY KEY (job, mark)) WITHOUT ROWID;
+CREATE INDEX subject_mark ON subject (mark);
+CREATE INDEX delivery_state ON delivery (destination, state);
+ALTER TABLE job ADD COLUMN again_of TEXT;
+ALTER TABLE job ADD COLUMN family TEXT;
+CREATE INDEX job_again ON job (again_of);
+CREATE INDEX job_family ON job (family);
+`;
+
 /** Migration n takes a database from version n to n + 1. */
-export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL];
+export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL, QUARANTINE, RETRY, OPERATING];
