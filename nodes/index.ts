@@ -10,7 +10,7 @@ export type { Anonymized, Delivered, DicomFile, Extracted, JobToken, Outcome, Ve
 export type { Receipt } from './engine/ledger/ledger-types';
 export type { ErrorCode, ErrorEntry, Stage } from './engine/errors';
 export { ERRORS } from './engine/errors';
-export { verifyJournal } from './engine/ledger/verify-journal';
+export { verifyJournal } from './engine/ledger/journal';
 export type { JournalProblem, JournalReport } from './engine/ledger/verify-journal';
 
 /** A message as the nodes of this pack set it; every other property is passed on as it came. */

@@ -23,7 +23,7 @@ RED.nodes.registerType<LedgerProperties>('exdicom-ledger', {
     retryAge: { value: '72', validate: decimal('label.retryAge', 0.001, 8760) },
     retention: { value: '30', validate: decimal('label.retention', 0, 36_500) },
     quarantineRetention: { value: '0', validate: decimal('label.quarantineRetention', 0, 36_500) },
-    journalSize: { value: '10', validate: decimal('label.journalSize', 0.01, 10_000) },
+    journalSize: { value: '10', validate: decimal('label.journalSize', 0.01, 100) },
     journalDays: { value: '30', validate: decimal('label.journalDays', 0.01, 36_500) },
     journalRetention: { value: '365', validate: decimal('label.journalRetention', 0, 36_500) },
   },

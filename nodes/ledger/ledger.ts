@@ -48,5 +48,10 @@ function read(RED: Red, node: Node, saved: Partial<LedgerProperties>): LedgerSet
     },
     retention: settings.number('retention', 0, 36_500),
     quarantineRetention: settings.number('quarantineRetention', 0, 36_500),
+    journal: {
+      bytes: Math.round(settings.number('journalSize', 0.01, 100) * MEGABYTE),
+      days: settings.number('journalDays', 0.01, 36_500),
+      retention: settings.number('journalRetention', 0, 36_500),
+    },
   };
 }

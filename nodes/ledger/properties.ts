@@ -28,7 +28,7 @@ export interface LedgerProperties {
   retention: string;
   /** Days that quarantined files are kept; 0: until a person removes them. */
   quarantineRetention: string;
-  /** Megabytes (1,000,000 bytes) above which the journal goes on in a new file, 0.01 to 10,000. */
+  /** Megabytes (1,000,000 bytes) above which the journal goes on in a new file, 0.01 to 100. */
   journalSize: string;
   /** Days after which the journal goes on in a new file. */
   journalDays: string;

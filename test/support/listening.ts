@@ -81,7 +81,7 @@ export function memoryReceivingLedger(root: string): MemoryReceivingLedger {
   };
   const ledger: MemoryReceivingLedger = {
     all: [], free: 'free', refusals: 0, failNext: undefined,
-    folders: { root, work, quarantine: root, done: root, failed: root },
+    folders: { root, work, quarantine: root, done: root, failed: root, journal: root },
     room: () => Promise.resolve(ledger.free),
     receive: ({ study }) => {
       const id = `${ledger.all.length + 1}` as JobId;

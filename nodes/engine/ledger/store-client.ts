@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { ExdicomError } from '../errors';
+import type { ErrorCode } from '../errors';
 import type { JobStore } from './store';
-import type { StoreMessage, StoreRequest } from './store-worker';
+import type { StoreMessage, StoreRequest, StoreSetup } from './store-worker';
 
 export interface StoreClient {
   readonly store: JobStore;
@@ -11,6 +12,8 @@ export interface StoreClient {
   close(patience: number): Promise<void>;
   /** Called once when the thread ends without having been asked to. */
   onFailure(listener: (error: ExdicomError) => void): void;
+  /** Called when the journal falls behind, with the reason, and when it has caught up; at once where it is behind already. */
+  onJournal(listener: (failure: ErrorCode | undefined) => void): void;
 }
 
 interface Waiting {
@@ -19,13 +22,15 @@ interface Waiting {
 }
 
 /**
- * Opens the store of a directory.
+ * Opens the store of a directory, and the journal beside it.
  * @throws {ExdicomError} LEDGER_LOCKED, LEDGER_NEWER, LEDGER_DAMAGED, DISK_FULL, STORAGE_FAILED
  */
-export async function openStore(directory: string): Promise<StoreClient> {
-  const worker = new Worker(join(__dirname, 'store-worker.js'), { workerData: { directory }, name: 'exdicom-ledger' });
+export async function openStore(setup: StoreSetup): Promise<StoreClient> {
+  const worker = new Worker(join(__dirname, 'store-worker.js'), { workerData: setup, name: 'exdicom-ledger' });
   const waiting = new Map<number, Waiting>();
   let failed: ((error: ExdicomError) => void) | undefined;
+  let journalTold: ((failure: ErrorCode | undefined) => void) | undefined;
+  let journalFailure: ErrorCode | undefined;
   let ended: ExdicomError | undefined;
   let closing = false;
   let calls = 0;
@@ -51,6 +56,10 @@ export async function openStore(directory: string): Promise<StoreClient> {
   worker.on('message', (message: StoreMessage) => {
     if (message.kind === 'opened') return resolve();
     if (message.kind === 'refused') return end(revive(message.error));
+    if (message.kind === 'journal') {
+      journalFailure = message.failure;
+      return journalTold?.(journalFailure);
+    }
     for (const answer of message.answers) {
       const call = waiting.get(answer.id);
       waiting.delete(answer.id);
@@ -85,6 +94,10 @@ export async function openStore(directory: string): Promise<StoreClient> {
   return {
     store,
     onFailure(listener) { failed = listener; },
+    onJournal(listener) {
+      journalTold = listener;
+      if (journalFailure !== undefined) listener(journalFailure);
+    },
     async close(patience) {
       if (!closing) {
         closing = true;

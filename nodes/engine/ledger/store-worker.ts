@@ -4,9 +4,11 @@
  * commit has returned.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { ExdicomError } from '../errors';
+import type { ErrorCode, ExdicomError } from '../errors';
+import type { JournalSettings } from './ledger-types';
 import { Ballast } from './sqlite/ballast';
 import { Database, storageError } from './sqlite/database';
+import { Journal } from './sqlite/journal';
 import { sqliteStore } from './sqlite/sqlite-store';
 import type { JobStore, Synchronous } from './store';
 
@@ -25,7 +27,14 @@ export type StoreAnswer =
 export type StoreMessage =
   | { readonly kind: 'opened' }
   | { readonly kind: 'refused'; readonly error: Facts }
-  | { readonly kind: 'answers'; readonly answers: readonly StoreAnswer[] };
+  | { readonly kind: 'answers'; readonly answers: readonly StoreAnswer[] }
+  /** The journal fell behind for this reason, or has caught up. */
+  | { readonly kind: 'journal'; readonly failure: ErrorCode | undefined };
+
+export interface StoreSetup {
+  readonly directory: string;
+  readonly journal: JournalSettings;
+}
 
 /** Requests in one transaction, so that a flood does not delay its first answer for long. */
 const GROUP = 200;
@@ -35,7 +44,7 @@ const facts = (thrown: unknown): Facts => {
   return { ...error.toDetails(), origin: String(thrown instanceof Error ? thrown.stack : thrown) };
 };
 
-function serve(port: NonNullable<typeof parentPort>, directory: string): void {
+function serve(port: NonNullable<typeof parentPort>, { directory, journal: settings }: StoreSetup): void {
   const say = (message: StoreMessage): void => { port.postMessage(message); };
   let database: Database;
   let store: Synchronous<JobStore>;
@@ -49,6 +58,7 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   }
 
   const ballast = new Ballast(directory);
+  const journal = new Journal(database, settings, (failure) => { say({ kind: 'journal', failure }); });
   const queue: StoreRequest[] = [];
   const run = ({ id, method, args }: StoreRequest): StoreAnswer => {
     try {
@@ -82,8 +92,11 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
       database.afterCommit();
       ballast.take();
       say({ kind: 'answers', answers });
+      // Nobody waits for it: what is committed can always be written later.
+      journal.write();
     }
     if (last !== -1) {
+      journal.close();
       database.close();
       port.close();
     } else if (queue.length > 0) {
@@ -96,4 +109,4 @@ function serve(port: NonNullable<typeof parentPort>, directory: string): void {
   say({ kind: 'opened' });
 }
 
-if (parentPort !== null) serve(parentPort, (workerData as { readonly directory: string }).directory);
+if (parentPort !== null) serve(parentPort, workerData as StoreSetup); // by store-client alone

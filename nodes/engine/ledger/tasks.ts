@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { OwnPath, Sha256 } from '../model';
 import type { Task, TaskContext } from '../workers/task';
+import { verify } from './verify-journal';
 
 const CHUNK = 1 << 20;
 
@@ -182,4 +183,5 @@ export const ledgerTasks = {
   'ledger.spool': spool,
   'ledger.look': look,
   'ledger.remove': remove,
+  'ledger.verify': verify,
 } satisfies Record<string, Task<never, unknown>>;

@@ -15,7 +15,9 @@ const SPACE_LOOK = 5_000;
 const quietly = (work: () => Promise<void>) => (): void => { work().catch(() => undefined); };
 
 export async function makeFolders({ folders }: LedgerCore): Promise<void> {
-  for (const folder of Object.values(folders) as string[]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  // The journal's is its writer's: a job does not wait for it.
+  const { journal: _journal, ...needed } = folders;
+  for (const folder of Object.values(needed) as string[]) await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
 export class Upkeep {

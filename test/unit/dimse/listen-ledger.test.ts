@@ -12,7 +12,7 @@ import { CT, EXPLICIT, RawClient, dataSet, dataSetOf, namesIn, temporaryFolder, 
 after(closePool);
 
 const settings = (directory: string, slots: number) => ({
-  directory, slots, maxParked: 100, reserve: 0, quiet: 60_000, retention: 1, quarantineRetention: 0,
+  directory, slots, maxParked: 100, reserve: 0, quiet: 60_000, retention: 1, quarantineRetention: 0, journal: { bytes: 10_000_000, days: 30, retention: 0 },
   policy: { delay: 60_000, factor: 2, cap: 60_000, jitter: 0, maximumAge: 3_600_000 },
 });
 

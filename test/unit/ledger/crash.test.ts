@@ -106,7 +106,7 @@ test('the death of a process makes suspects of the jobs at work, and condemns no
   const [first, second] = [await bench.take(), await bench.take()];
   await bench.ledger.close();
   const killed = async (...jobs: readonly JobToken[]): Promise<Opening> => {
-    const client = await openStore(bench.settings.directory);
+    const client = await openStore(bench.settings);
     const opening = await client.store.start();
     for (const { id } of jobs) await client.store.attempting(id, 'extract');
     await client.close(1000);

@@ -60,7 +60,7 @@ export class Bench {
     const folder = await mkdtemp(join(tmpdir(), 'exdicom-ledger-'));
     const bench = new Bench(folder, {
       directory: join(folder, 'ledger'), slots: 4, maxParked: 100, reserve: 0, quiet: 60_000,
-      policy: { delay: 20, factor: 2, cap: 1000, jitter: 0, maximumAge: 3_600_000 }, retention: 30, quarantineRetention: 0, ...overrides,
+      policy: { delay: 20, factor: 2, cap: 1000, jitter: 0, maximumAge: 3_600_000 }, retention: 30, quarantineRetention: 0, journal: { bytes: 10_000_000, days: 30, retention: 0 }, ...overrides,
     });
     await bench.ledger.open();
     bench.attach(rule);

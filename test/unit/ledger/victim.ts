@@ -14,7 +14,7 @@ const say = (...words: Array<string | number>): void => { process.stdout.write(`
 const digest = (content: string): Sha256 => createHash('sha256').update(content).digest('hex') as Sha256;
 
 const ledger = createLedger('test-ledger', {
-  directory, slots: 4, maxParked: 100, reserve: 0, quiet: 60_000, policy: { delay: 50, factor: 2, cap: 1000, jitter: 0, maximumAge: 1e9 }, retention: 30, quarantineRetention: 0,
+  directory, slots: 4, maxParked: 100, reserve: 0, quiet: 60_000, policy: { delay: 50, factor: 2, cap: 1000, jitter: 0, maximumAge: 1e9 }, retention: 30, quarantineRetention: 0, journal: { bytes: 10_000_000, days: 30, retention: 0 },
 });
 
 async function stages(token: JobToken, poison: boolean): Promise<void> {

@@ -48,7 +48,7 @@ test('ten thousand instances are recorded, found again, prepared, planned, deliv
 test('changes that come together share a commit', async (context) => {
   await using bench = await Bench.open();
   await bench.ledger.close();
-  const client = await openStore(bench.settings.directory);
+  const client = await openStore(bench.settings);
   await client.store.start();
   const { id } = await client.store.createJob({ id: 'j' as JobId, prefix: 'x', sourceKey: 'k' as SourceKey, kind: 'archive' });
   const add = (n: number): Promise<void> => client.store.addItems(id, [{ n, path: `/${n}` as OwnPath, bytes: 1, name: 'name', sha256: sha256('x') }]);

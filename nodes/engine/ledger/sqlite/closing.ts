@@ -118,12 +118,13 @@ export function closingOperations(database: Database, table: JobTable): Synchron
       if (before.state === 'closed') return String(database.get('SELECT receipt FROM job WHERE id = ?', id)?.['receipt']);
       const job = table.n(id);
       note(id, 'receipt', undefined);
+      table.event(id, 'closed');
+      // With the hash of its last event a receipt vouches for the chain up to there.
       const receipt = JSON.stringify(buildReceipt(database, table, before, assess(database, table, id, requiredOf(id)), steps(id)));
       forget(id);
       table.set(id, { state: 'closed', closed_at: Date.now(), receipt, sealed: null, sealed_origin: null, origin_mark: null, path: null, doomed: false });
       database.run('DELETE FROM crash WHERE job = ?', job);
       database.dropKey(job);
-      table.event(id, 'closed');
       return receipt;
     },
 
@@ -144,7 +145,9 @@ export function closingOperations(database: Database, table: JobTable): Synchron
         table.event(String(id), 'purged');
         removeJob(database, table, String(id));
       }
-      database.run('DELETE FROM event WHERE at < ? AND job NOT IN (SELECT id FROM job)', closedBefore);
+      database.run(
+        'DELETE FROM event WHERE at < ? AND (job IS NULL OR job NOT IN (SELECT id FROM job)) AND (line IS NULL OR seq <= ?)', closedBefore, database.journaled,
+      );
       return database.all('SELECT * FROM quarantine WHERE moved = 1 AND at < ?', quarantinedBefore).map(readQuarantine);
     },
   };

@@ -60,6 +60,8 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>();
   readonly #keys = new Map<number, KeyObject>();
   readonly #salt: Buffer;
+  /** Number of the last event that is in the journal and on disk there; what is newer must not be forgotten here. */
+  journaled = 0;
   #broken: unknown;
   #checkpointDue = false;
 

@@ -64,6 +64,7 @@ export function buildReceipt(database: Database, table: JobTable, job: JobRow, a
       instance: Number(row['instance']), sha256: row['sha256'] as Sha256, ...present({ sopInstanceUID: text(row['uid']) }),
     })),
     ...present({ error: job.error }),
+    journal: table.head(),
     steps: steps.map(({ step, at, code }) => ({ step, at: time(at), ...present({ code }) })),
     openedAt: time(job.createdAt),
     closedAt: time(Date.now()),
