@@ -1,22 +1,26 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
-import { programsMissing, run, startStorescp } from '../support/dcmtk';
-import { dataSetOf } from '../support/listening';
-import { drop, filesBelow, mainFlow, sampleStudy } from '../support/main-flow';
+import { programsMissing } from '../support/dcmtk';
+import { startFaultScp } from '../support/fault-scp';
+import type { FaultScp } from '../support/fault-scp';
+import { filesBelow, mainFlow } from '../support/main-flow';
+import { SLICES, dropMaterial, material, sendUntilStored } from '../support/many-jobs';
+import type { Kind, Material } from '../support/many-jobs';
 import { NodeRed } from '../support/node-red';
 import type { FlowNode } from '../support/node-red';
 import { freePort } from '../support/orthanc';
 
 const ROUNDS = Number(process.env['EXDICOM_KILLS'] ?? 8);
-const ARCHIVES = 6;
-const SLICES = 24;
+/** As many of each as make 30 jobs in 100 kills. */
+const EACH = Math.max(1, Math.min(6, Math.round(ROUNDS / 16)));
+const KINDS: readonly Kind[] = Array.from({ length: EACH }, (): Kind[] => ['zip', 'received', 'rar', 'folder of files', 'folder with a zip']).flat();
 const KEY = 'a key of the torture, longer than thirty-two characters';
 
 /** The main flow into a PACS that lives outside of Node-RED, and a listener whose studies take the same way. */
@@ -31,125 +35,124 @@ function flows(pacs: number, listen: number): FlowNode[] {
   ];
 }
 
-/** What is dropped into the inbox, and a folder of files whose sender tries until it is told success. */
-async function material(folder: string): Promise<{ readonly archives: ReadonlyMap<string, Buffer>; readonly sent: string }> {
-  const archives = new Map<string, Buffer>();
-  for (let n = 0; n < ARCHIVES; n += 1) archives.set(`study ${n}.zip`, await sampleStudy(folder));
-  const sent = join(folder, 'sent');
-  await mkdir(sent);
-  await writeFile(join(folder, 'sent.zip'), await sampleStudy(folder));
-  const unpacked = await run('bsdtar', ['-xf', join(folder, 'sent.zip'), '-C', sent]);
-  assert.equal(unpacked.code, 0, unpacked.stderr);
-  return { archives, sent };
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+/** By SOP Instance UID: the digests of every data set that came under it. */
+function inventory(pacs: FaultScp): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const { sopInstanceUID, dataSet } of pacs.messages) found.set(sopInstanceUID, [...found.get(sopInstanceUID) ?? [], digest(dataSet)]);
+  return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-async function dropAll(userDir: string, archives: ReadonlyMap<string, Buffer>): Promise<void> {
-  for (const [name, content] of archives) {
-    if (name !== 'study 0.zip') {
-      await drop(userDir, name, content);
-      continue;
-    }
-    // One of them as a sub-folder.
-    await mkdir(join(userDir, 'whole'), { recursive: true });
-    await writeFile(join(userDir, 'whole', name), content);
-    await mkdir(join(userDir, 'data', 'inbox'), { recursive: true });
-    await rename(join(userDir, 'whole'), join(userDir, 'data', 'inbox', 'whole'));
-  }
-}
-
-/** By name, which is the SOP Instance UID: the digest of the data set. */
-function inventory(files: readonly string[]): Map<string, string> {
-  const entries = files.toSorted().map((file) => [file.split('.').slice(1).join('.'), createHash('sha256').update(dataSetOf(file)).digest('hex')] as const);
-  return new Map(entries);
-}
-
-interface Closed { readonly id: string; readonly name: string; readonly state: string; readonly outcome: string; readonly kind: string; readonly receipt: string }
-
-function jobsOf(userDir: string): Closed[] {
+function rows<T>(userDir: string, query: string): T[] {
   const database = new DatabaseSync(join(userDir, 'data', 'ledger.sqlite'), { readOnly: true });
   try {
-    return database.prepare('SELECT id, name, state, outcome, kind, receipt FROM job ORDER BY n').all() as unknown as Closed[];
+    return database.prepare(query).all() as T[]; // the caller names the columns of its own query
   } finally {
     database.close();
   }
 }
 
-/** Sends until everything was answered with success, as a modality does. */
-async function sendUntilStored(folder: string, port: number, over: () => boolean): Promise<void> {
-  while (!over()) {
-    const { code } = await run('storescu', ['+sd', '+r', '-aet', 'SENDER', '-aec', 'TEST', '127.0.0.1', String(port), folder]);
-    if (code === 0) return;
-    await sleep(300);
+interface JobLine { readonly id: string; readonly name: string; readonly state: string; readonly outcome: string; readonly kind: string; readonly receipt: string }
+const jobsOf = (userDir: string): JobLine[] => rows(userDir, 'SELECT id, name, state, outcome, kind, receipt FROM job ORDER BY n');
+
+/** What is left to do with all this material: originals in the inbox, jobs that are not closed, studies that nobody has received. */
+async function settled(userDir: string, received: number): Promise<boolean> {
+  if ((await filesBelow(join(userDir, 'data', 'inbox'))).length > 0) return false;
+  const jobs = jobsOf(userDir);
+  return jobs.every(({ state }) => state === 'closed') && jobs.filter(({ kind }) => kind === 'received').length >= received;
+}
+
+async function wait(red: NodeRed, over: () => Promise<boolean>): Promise<void> {
+  while (!await over()) {
+    assert.equal(red.exited, undefined);
+    await sleep(200);
   }
 }
 
-const originalsLeft = async (userDir: string): Promise<string[]> => filesBelow(join(userDir, 'data', 'inbox'));
+const sentOf = (all: readonly Material[]): Material[] => all.filter(({ kind }) => kind === 'received');
 
-describe('a Node-RED that is killed again and again', { skip: programsMissing('storescp', 'storescu', 'bsdtar') }, () => {
-  it(`loses nothing in ${ROUNDS} kills, sends the same bytes under the same UIDs, and leaves nothing behind`, async () => {
+/** What it comes to when nobody kills anything. */
+async function undisturbed(all: readonly Material[]): Promise<Map<string, string[]>> {
+  await using pacs = await startFaultScp();
+  const listen = await freePort();
+  await using red = await NodeRed.start({ flows: flows(pacs.port, listen), env: { EXDICOM_DEID_KEY: KEY } });
+  for (const one of all) if (one.kind !== 'received') await dropMaterial(red.userDir, one);
+  await red.until(() => red.status('receive') === 'idle');
+  for (const { slices } of sentOf(all)) await sendUntilStored(slices, listen, () => false);
+  await wait(red, () => settled(red.userDir, sentOf(all).length));
+  return inventory(pacs);
+}
+
+describe('a Node-RED that is killed again and again', { skip: programsMissing('storescu', 'bsdtar') }, () => {
+  it(`loses nothing of ${KINDS.length} jobs in ${ROUNDS} kills, sends the same bytes under the same UIDs, and leaves nothing behind`, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'exdicom-kill-'));
     try {
-      const { archives, sent } = await material(folder);
-      const env = { EXDICOM_DEID_KEY: KEY };
+      const all = await material(folder, KINDS);
+      const expected = await undisturbed(all);
+      assert.deepEqual([expected.size, [...expected.values()].filter(({ length }) => length > 1)], [all.length * SLICES, []]);
 
-      // What it comes to when nobody kills anything.
-      const expected = await (async () => {
-        await using pacs = await startStorescp();
-        const listen = await freePort();
-        await using red = await NodeRed.start({ flows: flows(pacs.port, listen), env });
-        await dropAll(red.userDir, archives);
-        await red.until(() => red.status('receive') === 'idle');
-        await sendUntilStored(sent, listen, () => false);
-        await red.until(() => red.at('d-finish').length === ARCHIVES + 1);
-        return inventory(pacs.files());
-      })();
-      assert.equal(expected.size, (ARCHIVES + 1) * SLICES);
-
-      await using pacs = await startStorescp();
+      await using pacs = await startFaultScp({ respond: () => ({ status: 0, delay: 15 }) });
       const userDir = join(folder, 'red');
       await mkdir(userDir);
       const listen = await freePort();
-      let over = false;
-      const sending = sendUntilStored(sent, listen, () => over);
+      const start = (): Promise<NodeRed> => NodeRed.start({ flows: flows(pacs.port, listen), userDir, env: { EXDICOM_DEID_KEY: KEY } });
+      const state = { over: false };
+      /** Modalities, one after the other. */
+      let sending = Promise.resolve();
+      /** How many messages the PACS had at each kill. */
+      const kills: number[] = [];
       try {
-        await dropAll(userDir, archives);
-        for (let round = 0; round < ROUNDS; round += 1) {
-          await using red = await NodeRed.start({ flows: flows(pacs.port, listen), userDir, env });
+        for (let round = 0, at = 0; round < ROUNDS; round += 1) {
+          // Something new comes in all the time.
+          for (; at < Math.ceil((all.length * (round + 1)) / (ROUNDS * 0.9)) && at < all.length; at += 1) {
+            const one = all[at]!;
+            if (one.kind === 'received') sending = sending.then(() => sendUntilStored(one.slices, listen, () => state.over));
+            else await dropMaterial(userDir, one);
+          }
+          await using red = await start();
           await Promise.race([sleep(Math.random() * 2500), red.until(() => false)]);
           await red.kill();
+          // What was on its way when the process ended counts as its own.
+          while (pacs.open() > 0) await sleep(10);
+          kills.push(pacs.messages.length);
         }
-        await using red = await NodeRed.start({ flows: flows(pacs.port, listen), userDir, env });
+        await using red = await start();
         await sending;
-        const open = (): number => jobsOf(userDir).filter(({ state }) => state !== 'closed').length;
-        while ((await originalsLeft(userDir)).length > 0 || open() > 0 || !jobsOf(userDir).some(({ kind }) => kind === 'received')) {
-          assert.equal(red.exited, undefined);
-          await sleep(200);
-        }
+        await wait(red, () => settled(userDir, sentOf(all).length));
         await red.stop();
       } finally {
-        over = true;
+        state.over = true;
         await sending;
       }
 
       const jobs = jobsOf(userDir);
       const receipts = jobs.map(({ receipt }) => JSON.parse(receipt) as Receipt);
-      const odd = receipts.filter(({ job }) => job.outcome !== 'complete' && job.outcome !== 'duplicate');
+      const odd = receipts.filter(({ job, balanced }) => !balanced || (job.outcome !== 'complete' && job.outcome !== 'duplicate'));
       assert.deepEqual(odd.map(({ job, error, entries, quarantined, failed, destinations }) => ({ job, error, entries, quarantined, failed, destinations })), []);
-      assert.deepEqual(receipts.filter(({ balanced }) => !balanced), []);
-      assert.deepEqual(inventory(pacs.files()), expected);
-      // What came in by an association that a kill cut off may be several jobs; an archive is one.
-      assert.equal(jobs.filter(({ kind, outcome }) => kind !== 'received' && outcome === 'complete').length, ARCHIVES);
+      // What came in by an association that a kill cut off may be several jobs; an archive or a folder is one.
+      assert.equal(jobs.filter(({ kind, outcome }) => kind !== 'received' && outcome === 'complete').length, all.length - sentOf(all).length);
+
+      const found = inventory(pacs);
+      assert.deepEqual([...found.keys()], [...expected.keys()], 'no instance is missing, none has a second UID');
+      assert.deepEqual([...found].filter(([uid, digests]) => digests.some((one) => one !== expected.get(uid)?.[0])), [], 'the same bytes every time');
       const verified = receipts.flatMap(({ instances }) => instances.map(({ sopInstanceUID }) => sopInstanceUID ?? ''));
       assert.deepEqual([...new Set(verified)].toSorted(), [...expected.keys()].toSorted());
+      // An answer that was not on disk when the process was killed is asked for again, by another process.
+      const lives = [0, ...kills, pacs.messages.length];
+      for (let life = 1; life < lives.length; life += 1) {
+        const inLife = pacs.messages.slice(lives[life - 1], lives[life]).map(({ sopInstanceUID }) => sopInstanceUID);
+        assert.equal(new Set(inLife).size, inLife.length, `nothing is sent twice between kills ${life - 1} and ${life}`);
+      }
 
       const data = join(userDir, 'data');
-      assert.deepEqual(await filesBelow(join(data, 'work')), []);
-      assert.deepEqual(await filesBelow(join(data, 'quarantine')), []);
-      assert.deepEqual(await filesBelow(join(data, 'failed')), []);
-      const done = (await filesBelow(join(data, 'done'))).map((file) => file.split('/').slice(1).join('/'));
-      assert.deepEqual(done.toSorted(), [...archives.keys()].map((name) => (name === 'study 0.zip' ? `whole/${name}` : name)).toSorted());
-      const stored = pacs.log().match(/Received Store Request/g)?.length ?? 0;
-      console.log(`${stored} stored for ${expected.size} instances in ${ROUNDS} kills`);
+      for (const place of ['work', 'quarantine', 'failed', 'inbox']) assert.deepEqual(await filesBelow(join(data, place)), [], place);
+      const done = (await filesBelow(join(data, 'done'))).map((file) => file.split('/')[1] ?? '');
+      assert.deepEqual([...new Set(done)].toSorted(), all.filter(({ kind }) => kind !== 'received').map(({ name }) => name).toSorted());
+      assert.deepEqual(rows(userDir, "SELECT name, event, code FROM event WHERE event = 'crashed' OR code IN ('CONDEMNED', 'WORKER_CRASHED')"), []);
+      const kinds = Object.fromEntries([...new Set(jobs.map(({ kind }) => kind))].map((kind) => [kind, jobs.filter((job) => job.kind === kind).length]));
+      const attempts = receipts.map(({ job }) => job.attempts);
+      console.log(`${ROUNDS} kills: ${expected.size} instances of ${all.length} studies in ${jobs.length} jobs ${JSON.stringify(kinds)}, ${pacs.messages.length - expected.size} sent again by another process, ${attempts.reduce((sum, one) => sum + one - 1, 0)} times a job was begun again, at most ${Math.max(...attempts) - 1} times the same`);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -26,6 +26,8 @@ const idle = new Map<ChildProcess, NodeJS.Timeout>();
 function start(): ChildProcess {
   // Not our own options: a debugger's port is taken.
   const child = fork(join(__dirname, 'apart-process.js'), [], { execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+  // What is said of a process that is given up already concerns nobody.
+  child.on('error', () => undefined);
   child.unref();
   return child;
 }
@@ -81,9 +83,7 @@ export async function runApart(request: ApartRequest, signal: AbortSignal, onPro
     throw thrown;
   } finally {
     signal.removeEventListener('abort', aborted);
-    child.off('message', heard).off('exit', exited);
-    // What is said of a process that is given up already concerns nobody.
-    child.off('error', failed).on('error', () => undefined);
+    child.off('message', heard).off('exit', exited).off('error', failed);
   }
 }
 
