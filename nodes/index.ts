@@ -8,6 +8,7 @@ import type { ErrorCode } from './engine/errors';
 
 export type { Anonymized, Delivered, DicomFile, Extracted, JobToken, Outcome, VerificationLevel } from './engine/model';
 export type { Receipt } from './engine/ledger/ledger-types';
+export type { HoldSummary, JobCounts, JobList, JobReport, JobsAnswers, JobsError, JobSummary, QuarantinedSummary } from './jobs/answers';
 export type { ErrorCode, ErrorEntry, Stage } from './engine/errors';
 export { ERRORS } from './engine/errors';
 export { verifyJournal } from './engine/ledger/journal';

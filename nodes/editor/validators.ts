@@ -62,8 +62,12 @@ function isIpAddress(given: string): boolean {
   return given.includes(':') && /^[0-9a-f:]+(\.\d+)*(%\w+)?$/i.test(given) && given.split(':').length <= 8;
 }
 
-export const oneOf = (label: string, choices: readonly string[]): Validator => text(label, (given) =>
-  choices.includes(given) ? undefined : { key: 'validate.choice' });
+export const oneOf = (label: string, choices: readonly string[], options?: Options): Validator => text(label, (given) =>
+  choices.includes(given) ? undefined : { key: 'validate.choice' }, options);
+
+/** Whatever `fits`; `key` is the locale key of the reason why not. */
+export const fitting = (label: string, fits: (given: string) => boolean, key: string, options?: Options): Validator => text(label, (given) =>
+  fits(given) ? undefined : { key }, options);
 
 /** Words with commas or spaces between, each one of `choices`; or nothing. */
 export const words = (label: string, choices: readonly string[]): Validator => text(label, (given) =>

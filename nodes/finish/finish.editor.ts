@@ -1,6 +1,7 @@
+import { destinationNames } from '../editor/destinations';
 import { prepareForm } from '../editor/form';
 import { nodeLabel, nodeLabelStyle } from '../editor/labels';
-import { categoryDescription, translate, type EditorNode } from '../editor/red';
+import { categoryDescription, translate } from '../editor/red';
 import { textList, type TextList } from '../editor/text-list';
 import { flag, list } from '../editor/validators';
 import type { FinishProperties } from './properties';
@@ -33,15 +34,3 @@ RED.nodes.registerType<FinishProperties>('exdicom-finish', {
   },
   oneditsave() { this.required = required.values().map((name) => name.trim()); },
 });
-
-/** Names of the destinations, as `finish` knows them: of the node, else of its PACS. One without a name is known by its address. */
-function destinationNames(): string[] {
-  const names = new Set<string>();
-  RED.nodes.eachNode((node: EditorNode) => {
-    if (!/^exdicom-.+-out$/.test(node.type)) return;
-    const pacs = typeof node['pacs'] === 'string' ? RED.nodes.node(node['pacs']) : undefined;
-    const name = [node['name'], pacs?.['name']].find((given) => typeof given === 'string' && given.trim() !== '');
-    if (typeof name === 'string') names.add(name.trim());
-  });
-  return [...names].sort((a, b) => a.localeCompare(b));
-}

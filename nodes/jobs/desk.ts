@@ -62,11 +62,13 @@ export class Desk {
   /** The ledger, once it is open. @throws {ExdicomError} why it is not; a request cannot wait for a person. */
   readonly ledger = async (signal: AbortSignal): Promise<Ledger> => {
     const failed = new AbortController();
-    using _watch = this.#ledger.onFailure((failure) => { if (failure !== undefined) failed.abort(failure); });
+    const watch = this.#ledger.onFailure((failure) => { if (failure !== undefined) failed.abort(failure); });
     try {
       return await this.#ledger.opened(AbortSignal.any([signal, failed.signal]));
     } catch (thrown) {
       throw this.#ledger.failure ?? thrown;
+    } finally {
+      watch[Symbol.dispose]();
     }
   };
 

@@ -27,7 +27,7 @@ export = (RED: Red): void => {
     handleInput(node, {
       // Before anything else, whatever becomes of the message.
       arrive: (message) => ({ words: wordsOf(message), confidential: takeConfidential(message, desk.value?.actions ?? ACTIONS) }),
-      work: async ({ message, signal, send }, { words, confidential }) => {
+      work: async ({ message, signal, ...arrival }, { words, confidential }) => {
         if (desk.error !== undefined) throw desk.error;
         const { action, answer, dialog, who, profile, ledger: open } = desk.value;
         if (needsPost(actionOf(action, words))) checkMayAct(message);
@@ -36,7 +36,7 @@ export = (RED: Red): void => {
         const given = await withLedger(ledger, () => perform(request, { ledger, who: who(message, words), profile }));
         message[answer] = given;
         status.done('jobs' in given ? given.jobs.length : undefined);
-        send(message);
+        arrival.send(message);
       },
       leave: () => undefined,
       answer: (message, thrown) => {

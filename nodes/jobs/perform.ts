@@ -14,7 +14,7 @@ export interface Means {
   /** Recorded with an act. */
   readonly who: string | undefined;
   /** The profile of the dialog. @throws {ExdicomError} CONFIG_INVALID where none is chosen. */
-  profile(): ProfileUse;
+  readonly profile: () => ProfileUse;
 }
 
 /** @throws {ExdicomError} what the ledger throws; JOB_STATE for the receipt of a job that is not closed. */

@@ -11,10 +11,10 @@ const runtimeDefaults = (name: string): Record<string, unknown> =>
   (requireHere(join(__dirname, '..', '..', '..', 'nodes', name, 'properties.js')) as { defaults: Record<string, unknown> }).defaults;
 
 /** May hold anything at all. */
-const FREE_TEXT = new Set(['name', 'directory', 'scope', 'keyFile', 'issuer', 'doneFolder', 'failedFolder']);
+const FREE_TEXT = new Set(['name', 'directory', 'scope', 'keyFile', 'issuer', 'doneFolder', 'failedFolder', 'job', 'source', 'destination', 'who']);
 /** Somebody has to say it. */
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
-  pacs: ['host', 'aet'], 'folder-in': ['ledger'], 'c-store-in': ['ledger'], anonymize: ['profile'], 'c-store-out': ['pacs'],
+  pacs: ['host', 'aet'], 'folder-in': ['ledger'], 'c-store-in': ['ledger'], jobs: ['ledger'], anonymize: ['profile'], 'c-store-out': ['pacs'],
 };
 const NO_INPUT = new Set(['allowedRisks', 'required']); // lists, which the scripts fill
 
