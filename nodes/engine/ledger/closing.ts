@@ -158,6 +158,8 @@ export class Closing {
   run(job: LiveJob, failures = 0): void {
     const { id } = job.row;
     if (!this.#core.ready || this.#core.jobs.get(id) !== job) return;
+    // What works on a cancelled job ends by its signal, and calls again.
+    if (job.row.outcome === 'cancelled' && (job.taking || job.visits.size > 0)) return;
     if (job.closing) {
       this.#again.add(id);
       return;

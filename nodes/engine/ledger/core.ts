@@ -5,6 +5,7 @@ import type { ErrorCode, Stage } from '../errors';
 import type { JobId, JobToken, OwnPath } from '../model';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
+import { Holds } from './holds';
 import type { Job, LedgerFolders, LedgerSettings, LedgerStatus } from './ledger-types';
 import type { JobRow, JobStore } from './store';
 import type { StoreClient } from './store-client';
@@ -35,6 +36,10 @@ export interface LiveJob {
   readonly attempts: Map<Stage, Set<symbol>>;
   /** Closing steps are running. */
   closing: boolean;
+  /** It is being taken in. */
+  taking: boolean;
+  /** Aborts when a person cancels it. */
+  readonly stop: AbortController;
 }
 
 export const tokenOf = (ledger: string, { id, name, attempt }: JobRow): JobToken => ({ id, name, ledger, attempt });
@@ -61,8 +66,13 @@ export class LedgerCore {
   #telling = false;
   readonly #listeners = new Set<(status: LedgerStatus) => void>();
   readonly #ending = new AbortController();
-  /** Jobs that closed lately: what still comes of them is late, not unknown. */
-  readonly #closedLately = new Set<JobId>();
+  /** Jobs that closed lately, and whether by cancelling: what still comes of them is late, not unknown. */
+  readonly #closedLately = new Map<JobId, { readonly cancelled: boolean }>();
+  readonly holds = new Holds();
+  /** Given by hand: in memory only. */
+  readonly passwords = new Map<JobId, readonly string[]>();
+  /** Addresses of destinations whose circuit is open. */
+  circuits: () => readonly string[] = () => [];
 
   constructor(readonly id: string, readonly settings: LedgerSettings) {
     const root = resolve(settings.directory);
@@ -164,7 +174,8 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false,
+      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false, taking: false,
+      stop: new AbortController(),
     };
     this.jobs.set(row.id, job);
     this.changed();
@@ -172,10 +183,11 @@ export class LedgerCore {
   }
 
   drop(id: JobId): void {
+    this.#closedLately.set(id, { cancelled: this.jobs.get(id)?.row.outcome === 'cancelled' });
     this.jobs.delete(id);
-    this.#closedLately.add(id);
+    this.passwords.delete(id);
     if (this.#closedLately.size > 1000) {
-      for (const oldest of this.#closedLately) {
+      for (const oldest of this.#closedLately.keys()) {
         this.#closedLately.delete(oldest);
         break;
       }
@@ -187,9 +199,15 @@ export class LedgerCore {
     return this.#closedLately.has(id);
   }
 
-  /** @throws {ExdicomError} JOB_UNKNOWN, LEDGER_CLOSED */
+  /** Whether a person has cancelled it, as far as this process remembers. */
+  cancelled(id: JobId): boolean {
+    return this.jobs.get(id)?.row.outcome === 'cancelled' || this.#closedLately.get(id)?.cancelled === true;
+  }
+
+  /** @throws {ExdicomError} JOB_UNKNOWN, JOB_CANCELLED, LEDGER_CLOSED */
   live(id: JobId): LiveJob {
     const job = this.jobs.get(id);
+    if (this.cancelled(id)) throw new ExdicomError('JOB_CANCELLED', job === undefined ? {} : { job: job.row.name });
     if (job === undefined) throw new ExdicomError(this.#phase === 'closed' ? 'LEDGER_CLOSED' : 'JOB_UNKNOWN');
     return job;
   }

@@ -37,6 +37,7 @@ export class DeliveryRecords {
     for (const [position, group] of groups.entries()) {
       const known = await next;
       next = this.#ahead(id, groups[position + 1]);
+      await this.#markIdentified(id, group, known);
       const requests = group.map((file, index): DeliveryRequest => {
         const { sha256, deidentified, facts, instance = file.instance } = known[index]!;
         return { sopInstanceUID: (facts ?? file).sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
@@ -49,6 +50,18 @@ export class DeliveryRecords {
       await this.#quarantine.add(id, conflicts);
     }
     return planned;
+  }
+
+  /** By what a job is found again that sends its files as they are; de-identified ones are marked where they are made. */
+  async #markIdentified(id: JobId, files: readonly DicomFile[], known: readonly Known[]): Promise<void> {
+    const uids = new Set<string>();
+    for (const [index, file] of files.entries()) {
+      if (known[index]!.deidentified) continue;
+      const { studyInstanceUID, seriesInstanceUID } = known[index]!.facts ?? file;
+      uids.add(studyInstanceUID).add(seriesInstanceUID);
+    }
+    uids.delete('');
+    if (uids.size > 0) await this.#core.store.mark(id, { keyed: [], uids: [...uids] });
   }
 
   /** Files are looked at on one thread while the group before is planned on another. A failure is met when the turn has come. */
@@ -79,7 +92,8 @@ export class DeliveryRecords {
   }
 
   async record(id: JobId, destination: DestinationInfo, results: readonly DeliveryResult[]): Promise<void> {
-    const job = this.#core.live(id);
+    // What a destination has is written down, though a person may have cancelled the job.
+    const job = this.#core.jobs.get(id) ?? this.#core.live(id);
     let progress = false;
     for (let at = 0; at < results.length; at += GROUP) progress = (await this.#core.store.recordDeliveries(id, destination.address, results.slice(at, at + GROUP))) || progress;
     if (progress) await recordProgress(this.#core, job, 'deliver');

@@ -72,7 +72,7 @@ export class Destinations {
   }
 
   up(address: string): void {
-    for (const job of this.#waiting(address)) wake(job);
+    for (const job of this.#waiting(address)) if (this.refuses(job) !== 'held') wake(job);
     this.#pump();
   }
 
@@ -80,7 +80,7 @@ export class Destinations {
     let oldest: LiveJob | undefined;
     for (const job of this.#waiting(address)) {
       const later = oldest !== undefined && oldest.row.n < job.row.n;
-      if (!later && this.sendable(job) && activeIn(job) === 0) oldest = job;
+      if (!later && this.refuses(job) !== 'held' && this.sendable(job) && activeIn(job) === 0) oldest = job;
     }
     if (oldest === undefined) return false;
     wake(oldest);
@@ -95,7 +95,8 @@ export class Destinations {
       const job = this.#core.jobs.get(row.id);
       if (job?.row.state === 'parked') this.#core.update(job, row);
     }
-    this.up(address);
+    for (const job of this.#waiting(address)) if (this.refuses(job) === undefined) wake(job);
+    this.#pump();
   }
 }
 

@@ -13,6 +13,7 @@ import { CONDEMNED_AT } from './store';
 import type { ErrorFacts } from './store';
 
 const isHeld = ({ code }: ExdicomError): boolean => code === 'DESTINATION_HELD';
+const decided = ({ row }: LiveJob): boolean => row.state === 'closing';
 const factsOf = (job: LiveJob, error: ExdicomError): ErrorFacts => ({ code: error.code, stage: error.stage, message: error.forJob(job.row.name).message });
 
 export class Failing {
@@ -39,9 +40,11 @@ export class Failing {
     const job = core.live(id);
     const policy = given ?? this.#policyOf(job);
     core.noticed(error);
-    if (job.row.doomed || job.row.state === 'closing') return { kind: 'terminal' };
+    if (job.row.doomed || decided(job)) return { kind: 'terminal' };
     try {
-      return await this.#decide(job, error, policy);
+      const failure = await this.#decide(job, error, policy);
+      // Cancelled while that was written down.
+      return decided(job) ? { kind: 'terminal' } : failure;
     } catch (thrown) {
       const failure = core.noticed(toExdicomError(thrown));
       if (failure.code !== 'DISK_FULL') throw failure;

@@ -6,9 +6,9 @@ import { ExdicomError, toExdicomError } from '../errors';
 import type { JobId, JobToken, OwnPath, Sha256, SourceKey } from '../model';
 import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
-import type { Intake, IntakeItem, Room, SpooledItem, Taken } from './ledger-types';
+import type { AgainIntake, Intake, IntakeItem, Job, Room, SpooledItem, Taken } from './ledger-types';
 import type { Replay } from './replay';
-import type { JobRow, NewJob, StoredItem } from './store';
+import type { Again, JobRow, NewJob, StoredItem } from './store';
 import { itemName } from './tasks';
 
 /** How much room a job may need beside its own size: unpacked and de-identified copies. */
@@ -51,9 +51,10 @@ export class IntakeDesk {
     return this.#free.bytes - this.#promised;
   }
 
-  async room(bytes = 0): Promise<Room> {
+  async room(sourceKey?: SourceKey, bytes = 0): Promise<Room> {
     const core = this.#core;
     if (!core.ready) return 'closed';
+    if (sourceKey !== undefined && core.holds.mode({ source: sourceKey }) !== undefined) return 'held';
     // A disk that does not answer has no room either.
     const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
     if (core.diskFull || free < bytes * FACTOR) return 'space';
@@ -68,8 +69,10 @@ export class IntakeDesk {
     signal.throwIfAborted();
     if (intake.items.length === 0) throw new ExdicomError('NOTHING_TO_DO');
     const bytes = intake.items.reduce((sum, item) => sum + bytesOf(item), 0);
-    const room = await this.room(bytes);
+    const room = await this.room(intake.sourceKey, bytes);
     if (room !== 'free') return { kind: 'refused', reason: room };
+    const putBack = await this.putBack(intake.sourceKey, intake.origin);
+    if (putBack !== undefined) return { kind: 'put-back', of: putBack };
     // Two may have been told that there is room; the slot is counted before anything else is awaited.
     if (this.#replay.running() >= core.settings.slots) return { kind: 'refused', reason: 'slots' };
     this.#replay.reserved += 1;
@@ -88,15 +91,53 @@ export class IntakeDesk {
       }
       job = core.add(await core.store.createJob(newJob(intake, intake.kind)));
       release();
-      const items = await this.#spool(job.row.id, intake.items, bytes, signal);
-      return await this.#complete(job, items);
-    } catch (thrown) {
-      if (job !== undefined) await this.#discard(job.row.id);
-      throw core.noticed(toExdicomError(thrown, { stage: 'intake' }));
+      return await this.#takeIn(job, intake.items, bytes, signal);
     } finally {
       release();
       this.#promised -= bytes * FACTOR;
     }
+  }
+
+  /** Cancelled meanwhile, the job ends as that; after a failure it was none. */
+  async #takeIn(job: LiveJob, items: readonly IntakeItem[], bytes: number, signal: AbortSignal, again?: Again): Promise<Taken> {
+    const core = this.#core;
+    const { id } = job.row;
+    job.taking = true;
+    try {
+      const spooled = await this.#spool(id, items, bytes, AbortSignal.any([signal, job.stop.signal]));
+      return await this.#complete(job, spooled, again);
+    } catch (thrown) {
+      if (core.cancelled(id)) return { kind: 'put-back', of: id };
+      await this.#discard(id);
+      throw core.noticed(toExdicomError(thrown, { stage: 'intake' }));
+    } finally {
+      job.taking = false;
+      if (core.cancelled(id)) this.#close(job);
+    }
+  }
+
+  /** The original of a closed job once more: no duplicate of anything, and sent as soon as there is a slot. */
+  async takeAgain(closed: JobRow, original: AgainIntake, again: Again): Promise<Job> {
+    const core = this.#core;
+    const bytes = original.items.reduce((sum, item) => sum + bytesOf(item), 0);
+    const room = await this.room(undefined, bytes);
+    if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { job: closed.name, detail: room });
+    const { sourceKey, name } = closed;
+    this.#promised += bytes * FACTOR;
+    try {
+      const job = core.add(await core.store.createJob(newJob({ sourceKey, prefix: name.replace(/ \d+$/, ''), ...original }, original.kind)));
+      const taken = await this.#takeIn(job, original.items, bytes, core.signal, again);
+      if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
+      Object.assign(job, { sentHere: false, wantsSend: true });
+      this.#replay.pump();
+      return jobOf(job.row);
+    } finally {
+      this.#promised -= bytes * FACTOR;
+    }
+  }
+
+  async putBack(sourceKey: SourceKey, origin: unknown): Promise<JobId | undefined> {
+    return origin === undefined ? undefined : this.#core.store.putBack(sourceKey, JSON.stringify(origin));
   }
 
   async #spool(id: JobId, items: readonly IntakeItem[], bytes: number, signal: AbortSignal): Promise<StoredItem[]> {
@@ -135,13 +176,14 @@ export class IntakeDesk {
     return spooled;
   }
 
-  async #complete(job: LiveJob, items: ReadonlyArray<{ readonly path: OwnPath; readonly bytes: number; readonly sha256: Sha256 }>): Promise<Taken> {
+  async #complete(job: LiveJob, items: ReadonlyArray<{ readonly path: OwnPath; readonly bytes: number; readonly sha256: Sha256 }>, again?: Again): Promise<Taken> {
     const core = this.#core;
     const { id } = job.row;
     const path = items.length === 1 ? items[0]!.path : dirname(items[0]!.path) as OwnPath;
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
-    core.update(job, await core.store.completeIntake(id, path, contentDigest(items), bytes, this.#configuration()));
+    core.update(job, await core.store.completeIntake(id, path, contentDigest(items), bytes, this.#configuration(), again));
     const { row } = job;
+    if (row.outcome === 'cancelled') return { kind: 'put-back', of: id };
     if (row.duplicateOf !== undefined) {
       this.#close(job);
       return { kind: 'duplicate', job: jobOf(row), of: row.duplicateOf };
@@ -163,7 +205,7 @@ export class IntakeDesk {
 
   async receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }> {
     const core = this.#core;
-    const room = await this.room();
+    const room = await this.room(intake.sourceKey);
     // What is on its way in runs nowhere yet: it waits for a slot when it is complete.
     if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { detail: room });
     const job = core.add(await core.store.createJob({ ...newJob(intake, 'received'), study: intake.study }));
@@ -200,6 +242,7 @@ export class IntakeDesk {
       await this.#discard(id);
       throw new ExdicomError('NOTHING_TO_DO', { job: job.row.name, stage: 'receive' });
     }
+    if (!this.#core.holds.sends(job.row.sourceKey)) return { kind: 'refused', reason: 'held' };
     if (this.#replay.holdsIntake || this.#replay.running() >= this.#core.settings.slots) return { kind: 'refused', reason: 'slots' };
     // Counted until the job itself is: several studies may be complete at the same moment.
     this.#replay.reserved += 1;

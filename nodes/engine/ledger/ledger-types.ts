@@ -169,6 +169,8 @@ export interface PreparedFile {
   /** Time of change, where whoever wrote the file has looked: saves the ledger a look of its own. */
   readonly mtimeMs?: number;
   readonly file: DicomFile;
+  /** What the profile's key makes of its patient, study and series, by which the job is found again. */
+  readonly marks?: readonly string[];
 }
 
 export interface Quarantined {
@@ -178,6 +180,8 @@ export interface Quarantined {
   readonly path: OwnPath;
   /** Offset in the file where reading ended, tag, or the like; no values. */
   readonly detail?: string;
+  /** As of a prepared file, and of the instance itself; as far as could be read. */
+  readonly marks?: readonly string[];
 }
 
 export interface Preparation {
@@ -487,6 +491,10 @@ export interface Ledger {
   started(): void;
   /** The origins of this source's jobs that are not closed, so that after a restart it takes none of them again. */
   origins(sourceKey: SourceKey): Promise<ReadonlyArray<{ readonly job: JobId; readonly origin: unknown }>>;
+  /** The cancelled job that this very original was put back for, if any; it is not taken in until it changes or is sent again. */
+  putBack(sourceKey: SourceKey, origin: unknown): Promise<JobId | undefined>;
+  /** What was put back is gone, or another now: should it come again, it is new. */
+  letGo(sourceKey: SourceKey, origin: unknown): Promise<void>;
   /** Whether `take` would be refused, without asking the disk twice in a second. */
   room(sourceKey?: SourceKey): Promise<Room>;
   /** Copies, digests, judges and numbers; resolves when the job is on disk. The caller sends the token. */

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
 import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
+import { Acting } from './acting';
+import { Asking } from './asking';
 import { Closing } from './closing';
 import { LedgerCore, jobOf } from './core';
 import type { LiveJob } from './core';
@@ -46,6 +48,8 @@ class SqliteLedger implements Ledger {
   readonly #deliveries: DeliveryRecords;
   readonly #closing: Closing;
   readonly #upkeep: Upkeep;
+  readonly #asking: Asking;
+  readonly #acting: Acting;
   readonly #configurations = new Map<string, string>();
   #opening: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
@@ -66,6 +70,10 @@ class SqliteLedger implements Ledger {
     this.#upkeep = new Upkeep(core, this.#desk, this.#quarantine);
     this.#replay.onRefused = (job) => this.#failing.refused(job);
     this.#replay.destinations.held = (address) => this.held({ destination: address });
+    this.#asking = new Asking(core, (job) => this.quarantine({ job }));
+    this.#acting = new Acting({
+      core, replay: this.#replay, close: (job) => { this.#closing.run(job); }, takeAgain: (closed, original, again) => this.#desk.takeAgain(closed, original, again),
+    });
     this.#replay.onAdopted = (key) => { this.#adopted(key); };
   }
 
@@ -92,6 +100,7 @@ class SqliteLedger implements Ledger {
       if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
       const { jobs, condemned } = await client.store.start();
       for (const row of jobs) this.#replay.schedule(core.add(row));
+      core.holds.load(await client.store.holds());
       core.opened(client);
       await this.#quarantine.flush();
       await this.#upkeep.sweep();
@@ -160,8 +169,16 @@ class SqliteLedger implements Ledger {
     return (await this.#core.store.origins(sourceKey)).map(({ job, origin }) => ({ job, origin: JSON.parse(origin) as unknown }));
   }
 
-  room(_sourceKey?: SourceKey): Promise<Room> {
-    return this.#desk.room();
+  room(sourceKey?: SourceKey): Promise<Room> {
+    return this.#desk.room(sourceKey);
+  }
+
+  putBack(sourceKey: SourceKey, origin: unknown): Promise<JobId | undefined> {
+    return this.#desk.putBack(sourceKey, origin);
+  }
+
+  letGo(sourceKey: SourceKey, origin: unknown): Promise<void> {
+    return this.#core.store.letGo(sourceKey, JSON.stringify(origin));
   }
 
   take(intake: Intake, signal: AbortSignal) {
@@ -194,7 +211,8 @@ class SqliteLedger implements Ledger {
     if (!this.#core.ready) return;
     for (const stage of settled) this.#core.store.settled(job.row.id, stage).catch(() => undefined);
     if (job.visits.size === 0) this.#replay.pump();
-    if (job.row.doomed || job.row.finishNode !== undefined) void this.#closing.look(job);
+    if (job.row.outcome === 'cancelled') this.#closing.run(job);
+    else if (job.row.doomed || job.row.finishNode !== undefined) void this.#closing.look(job);
   }
 
   async job(id: JobId): Promise<Job> {
@@ -329,23 +347,57 @@ class SqliteLedger implements Ledger {
 
   // ---------------------------------------------------------------------------------------------- asking and acting
 
-  async jobs(filter: JobFilter = {}): Promise<readonly Job[]> {
-    const { state, sourceKey } = filter;
-    return (await this.#core.store.jobs({ ...(typeof state === 'string' ? { state } : {}), ...(sourceKey === undefined ? {} : { sourceKey }) })).map(jobOf);
+  jobs(filter: JobFilter = {}): Promise<readonly Job[]> {
+    return this.#asking.jobs(filter);
   }
 
-  counts(): Promise<LedgerCounts> { return missing(); }
-  details(_id: JobId): Promise<JobDetails> { return missing(); }
-  find(_marks: Marks): Promise<readonly Job[]> { return missing(); }
-  held(_target: HoldTarget): HoldMode | undefined { return undefined; }
-  holds(): Promise<readonly Hold[]> { return Promise.resolve([]); }
-  cancel(_id: JobId, _who?: string): Promise<void> { return missing(); }
-  sendAgain(_id: JobId, _who?: string): Promise<Job> { return missing(); }
-  retryNow(_what: JobId | { readonly destination: string }, _who?: string): Promise<number> { return missing(); }
-  password(_id: JobId, _password: string, _who?: string): Promise<void> { return missing(); }
-  passwords(_id: JobId): readonly string[] { return []; }
-  hold(_target: HoldTarget, _mode: HoldMode, _who?: string): Promise<void> { return missing(); }
-  resume(_target: HoldTarget, _who?: string): Promise<void> { return missing(); }
+  counts(): Promise<LedgerCounts> {
+    return this.#asking.counts();
+  }
+
+  details(id: JobId): Promise<JobDetails> {
+    return this.#asking.details(id);
+  }
+
+  find(marks: Marks): Promise<readonly Job[]> {
+    return this.#asking.find(marks);
+  }
+
+  held(target: HoldTarget): HoldMode | undefined {
+    return this.#core.holds.mode(target);
+  }
+
+  holds(): Promise<readonly Hold[]> {
+    return Promise.resolve(this.#core.holds.all());
+  }
+
+  cancel(id: JobId, who?: string): Promise<void> {
+    return this.#acting.cancel(id, who);
+  }
+
+  sendAgain(id: JobId, who?: string): Promise<Job> {
+    return this.#acting.sendAgain(id, who);
+  }
+
+  retryNow(what: JobId | { readonly destination: string }, who?: string): Promise<number> {
+    return this.#acting.retryNow(what, who);
+  }
+
+  password(id: JobId, password: string, who?: string): Promise<void> {
+    return this.#acting.password(id, password, who);
+  }
+
+  passwords(id: JobId): readonly string[] {
+    return this.#core.passwords.get(id) ?? [];
+  }
+
+  hold(target: HoldTarget, mode: HoldMode, who?: string): Promise<void> {
+    return this.#acting.hold(target, mode, who);
+  }
+
+  resume(target: HoldTarget, who?: string): Promise<void> {
+    return this.#acting.resume(target, who);
+  }
 
   // ---------------------------------------------------------------------------------------------- quarantine
 

@@ -38,6 +38,8 @@ export class PreparationRecords {
   async record(id: JobId, { stage, settings, profile, files, quarantined }: Preparation): Promise<void> {
     const { store } = this.#core;
     this.#core.live(id);
+    const keyed = new Set([...files, ...quarantined].flatMap(({ marks = [] }) => marks));
+    if (keyed.size > 0) await store.mark(id, { keyed: [...keyed], uids: [] });
     for (let at = 0; at < files.length; at += GROUP) {
       const group = files.slice(at, at + GROUP);
       const unknown = group.filter(({ mtimeMs }) => mtimeMs === undefined).map(({ path }) => path);

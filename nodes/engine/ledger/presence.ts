@@ -25,7 +25,7 @@ export class Presence {
     if (!core.ready) throw new ExdicomError('LEDGER_CLOSED');
     const job = token.ledger === core.id ? core.jobs.get(id) : undefined;
     if (job === undefined || job.row.state === 'closing') {
-      if (job?.row.outcome === 'cancelled') throw new ExdicomError('JOB_CANCELLED', { job: token.name });
+      if (core.cancelled(id)) throw new ExdicomError('JOB_CANCELLED', { job: token.name });
       // The last message of a job may reach finish just after an earlier one has closed it.
       if (this.#isFinisher(node) && (job !== undefined || core.closedLately(id))) return { job: id, signal: new AbortController().signal, leave: () => undefined, interrupt: () => undefined };
       throw new ExdicomError('JOB_UNKNOWN', { job: token.name });
@@ -39,7 +39,7 @@ export class Presence {
       if (interrupted) job.interrupted = true;
       this.#left(job, endedWith(job, visit));
     };
-    return { job: id, signal: new AbortController().signal, leave: () => { end(false); }, interrupt: () => { end(true); } };
+    return { job: id, signal: job.stop.signal, leave: () => { end(false); }, interrupt: () => { end(true); } };
   }
 }
 

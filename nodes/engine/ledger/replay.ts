@@ -145,7 +145,7 @@ export class Replay {
   /** A suspect whose source is about to send it: with others beside it nobody would learn anything. */
   #suspectComing(): boolean {
     for (const { row: { state, doomed, crashes, sourceKey }, sentHere } of this.#core.jobs.values()) {
-      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#attached.has(sourceKey)) return true;
+      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#attached.has(sourceKey) && this.#core.holds.sends(sourceKey)) return true;
     }
     return false;
   }
@@ -155,7 +155,7 @@ export class Replay {
     const waiting: LiveJob[] = [];
     for (const job of this.#core.jobs.values()) {
       const { state, doomed, sourceKey } = job.row;
-      if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(sourceKey) === undefined) continue;
+      if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(sourceKey) === undefined || !this.#core.holds.sends(sourceKey)) continue;
       const due = isDue(job, now) && this.destinations.refuses(job) === undefined;
       if (due || (job.wantsSend && (state === 'open' || state === 'needs-password' || state === 'parked'))) waiting.push(job);
     }
@@ -235,6 +235,8 @@ export class Replay {
     const core = this.#core;
     const row = await core.store.sent(job.row.id);
     core.update(job, row);
+    // A person cancelled it meanwhile.
+    if (row.state !== 'open') return;
     Object.assign(job, { wantsSend: false, interrupted: false, deployedAt: undefined, sentHere: true, dueAt: undefined });
     const sender = this.#sender(row.sourceKey);
     // Its source may have gone while this was written down; the next one sends it.

@@ -5,7 +5,7 @@
 import type { ErrorCode, Stage } from '../errors';
 import type { DeliveryState, DicomFile, EntryKind, Extracted, JobId, Outcome, OwnPath, Sha256, SourceKey, VerificationLevel } from '../model';
 import type {
-  DeliveryResult, FoundEntry, Hold, HoldMode, HoldTarget, Job, JobEvent, JobFilter, JobKind, JobState, LedgerCounts, Marks, Preparation, PreparedFile, Reason, RetryPolicy, Shown, SpooledItem,
+  DeliveryResult, FoundEntry, Hold, HoldMode, HoldTarget, Job, JobEvent, JobFilter, JobKind, LedgerCounts, Marks, Preparation, PreparedFile, Reason, RetryPolicy, Shown, SpooledItem,
 } from './ledger-types';
 
 /** Crashes of one stage of one job after which it is not tried again. */

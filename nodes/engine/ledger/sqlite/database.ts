@@ -206,21 +206,28 @@ export class Database {
     return key;
   }
 
-  /** AES-256-GCM under the job's own key: nonce, tag, text. */
+  /** Under the job's own key. */
   seal(job: number, value: unknown): Uint8Array | undefined {
-    if (value === undefined) return undefined;
-    const nonce = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.#key(job), nonce);
-    const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()]);
-    return Buffer.concat([nonce, cipher.getAuthTag(), text]);
+    return value === undefined ? undefined : sealWith(this.#key(job), value);
   }
 
   unseal(job: number, sealed: SQLOutputValue | undefined): unknown {
-    if (!(sealed instanceof Uint8Array)) return undefined;
-    const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
-    const decipher = createDecipheriv('aes-256-gcm', this.#key(job), bytes.subarray(0, 12)).setAuthTag(bytes.subarray(12, 28));
-    return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8'));
+    return sealed instanceof Uint8Array ? unsealWith(this.#key(job), sealed) : undefined;
   }
+}
+
+/** AES-256-GCM: nonce, tag, text. For what lives longer than its job, with a key that goes when that does. */
+export function sealWith(key: KeyObject | Uint8Array, value: unknown): Uint8Array {
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), text]);
+}
+
+export function unsealWith(key: KeyObject | Uint8Array, sealed: Uint8Array): unknown {
+  const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12)).setAuthTag(bytes.subarray(12, 28));
+  return JSON.parse(decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8'));
 }
 
 function prepare(sqlite: DatabaseSync): void {

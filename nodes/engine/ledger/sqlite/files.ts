@@ -1,11 +1,10 @@
-/** Which files the ledger knows, what made them, and which were set aside. */
+/** Which files the ledger knows, and what made them. */
 import type { DicomFile, JobId, OwnPath, Sha256 } from '../../model';
 import type { Preparation } from '../ledger-types';
-import type { FileRow, JobStore, NewFile, QuarantineRequest, Synchronous } from '../store';
+import type { FileRow, JobStore, NewFile, Synchronous } from '../store';
 import type { Database, Row } from './database';
 import { number, present, text } from './job-table';
 import type { JobTable } from './job-table';
-import { noteQuarantine, readQuarantine, readUnmoved } from './quarantine';
 
 export function readFile(database: Database, table: JobTable, job: number, row: Row): FileRow {
   return {
@@ -20,8 +19,7 @@ export function readFile(database: Database, table: JobTable, job: number, row: 
 }
 
 type FileCalls = Pick<JobStore,
-  | 'pinProfile' | 'preparedFiles' | 'recordFiles' | 'files' | 'trust' | 'unprepared' | 'quarantine' | 'quarantinedOf' | 'unmoved' | 'moved' | 'quarantined'
-  | 'unquarantine' | 'quarantineCount' | 'rememberKey' | 'knowsKey'>;
+  | 'pinProfile' | 'preparedFiles' | 'recordFiles' | 'files' | 'trust' | 'unprepared' | 'rememberKey' | 'knowsKey'>;
 
 export function fileOperations(database: Database, table: JobTable): Synchronous<FileCalls> {
   return {
@@ -72,29 +70,6 @@ export function fileOperations(database: Database, table: JobTable): Synchronous
           AND NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.job = ?2 AND q.instance = file.instance)`, job, id,
       ).map((row) => ({ instance: Number(row['instance']), path: row['path'] as OwnPath }));
     },
-
-    quarantine(id: JobId, requests: readonly QuarantineRequest[]) {
-      for (const request of requests) noteQuarantine(database, table, id, request);
-    },
-
-    quarantinedOf: (id: JobId) => database.all('SELECT * FROM quarantine WHERE job = ? ORDER BY instance', id).map(readQuarantine),
-
-    unmoved: (id: JobId | undefined) => database.all('SELECT * FROM quarantine WHERE moved = 0 AND (?1 IS NULL OR job = ?1)', id).map(readUnmoved),
-
-    moved(job: JobId, instances: readonly number[]) {
-      for (const instance of instances) database.run('UPDATE quarantine SET moved = 1, path = NULL WHERE job = ? AND instance = ?', job, instance);
-    },
-
-    quarantined: () => database.all('SELECT * FROM quarantine WHERE moved = 1 ORDER BY folder, instance').map(readQuarantine),
-
-    unquarantine(rows) {
-      // Of open jobs the note stays: their accounting needs it.
-      for (const { job, instance } of rows) {
-        database.run("DELETE FROM quarantine WHERE job = ?1 AND instance = ?2 AND NOT EXISTS (SELECT 1 FROM job WHERE id = ?1 AND state <> 'closed')", job, instance);
-      }
-    },
-
-    quarantineCount: () => Number(database.get('SELECT count(*) AS n FROM quarantine')?.['n']),
 
     rememberKey(name: string, fingerprint: string) {
       database.run('INSERT INTO remembered_key (name, fingerprint) VALUES (?, ?) ON CONFLICT (name) DO NOTHING', name, fingerprint);

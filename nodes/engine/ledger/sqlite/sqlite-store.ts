@@ -1,5 +1,7 @@
 /** The store's calls over SQLite, by what they are about. Synchronous: the thread they run on has nothing else to do. */
 import type { JobStore, Synchronous } from '../store';
+import { actingOperations } from './acting';
+import { askingOperations } from './asking';
 import { closingOperations } from './closing';
 import type { Database } from './database';
 import { deliveryOperations } from './deliveries';
@@ -16,5 +18,7 @@ export function sqliteStore(database: Database): Synchronous<JobStore> {
     ...fileOperations(database, table),
     ...deliveryOperations(database, table),
     ...closingOperations(database, table),
+    ...askingOperations(database, table),
+    ...actingOperations(database, table),
   };
 }
