@@ -120,7 +120,6 @@ function balanced(receipt: Receipt): boolean {
 /** Archives that bear DICOM and are refused, with the code that says so: kinds and methods that are not unpacked, and cut-off ones, of which nothing is sent. */
 const REFUSED: Readonly<Record<string, string>> = {
   'enc_header.7z': 'UNSUPPORTED_ARCHIVE', 'study.7z': 'UNSUPPORTED_ARCHIVE', 'study.tar.gz': 'UNSUPPORTED_ARCHIVE', 'single.dcm.gz': 'UNSUPPORTED_ARCHIVE', 'tar_slip_links.tar': 'UNSUPPORTED_ARCHIVE',
-  'method_bzip2.zip': 'ENTRY_METHOD', 'method_lzma.zip': 'ENTRY_METHOD',
   'rar5_missing_part2.part1.rar': 'MISSING_VOLUME', 'rar5_truncated.rar': 'ARCHIVE_DAMAGED', 'truncated_95.zip': 'ARCHIVE_DAMAGED',
 };
 

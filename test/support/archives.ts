@@ -71,6 +71,8 @@ export interface ZipSpec {
   readonly name: string | Buffer;
   readonly data: Buffer;
   readonly method?: 'store' | 'deflate';
+  /** `data` as something else has packed it, by the number of the method. */
+  readonly packed?: { readonly method: number; readonly bytes: Buffer };
   /** Sizes and CRC after the data, as a program writes that cannot seek. */
   readonly descriptor?: boolean;
   readonly zip64?: boolean;
@@ -150,11 +152,11 @@ export function zip(entries: readonly ZipSpec[], { comment = Buffer.alloc(0), pr
 
   for (const spec of entries) {
     const name = typeof spec.name === 'string' ? Buffer.from(spec.name) : spec.name;
-    const plainMethod = spec.method === 'deflate' ? 8 : 0;
+    const plainMethod = spec.packed?.method ?? (spec.method === 'deflate' ? 8 : 0);
     const aesBits = spec.encrypt === undefined || spec.encrypt.kind === 'zipcrypto' ? 0 : Number(spec.encrypt.kind.slice(3));
     const ae2 = aesBits > 0 && spec.encrypt?.version !== 1;
     const crc = spec.forged?.crc ?? (ae2 ? 0 : crc32(spec.data));
-    let packed = plainMethod === 8 ? deflateRawSync(spec.data) : spec.data;
+    let packed = spec.packed === undefined ? plainMethod === 8 ? deflateRawSync(spec.data) : spec.data : Buffer.from(spec.packed.bytes);
     const descriptor = spec.descriptor === true;
     const time = 0x6000;
     if (spec.encrypt?.kind === 'zipcrypto') packed = zipCrypto(packed, spec.encrypt.password, descriptor ? time >>> 8 : crc32(spec.data) >>> 24);

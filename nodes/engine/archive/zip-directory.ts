@@ -8,6 +8,7 @@ import type { ByteSource } from './byte-source';
 import type { RawName } from './names';
 import { RATIO_FROM } from './settings';
 import type { ExtractLimits } from './settings';
+import { isSupported } from './zip-methods';
 
 export interface AesParameters {
   /** AE-1 keeps the CRC-32, AE-2 has the authentication code alone. */
@@ -204,7 +205,7 @@ function readEntry(directory: Buffer, at: number, source: ByteSource, place: { r
   const unix = host === 3 || host === 19;
   if (unix && (attributes >>> 28) === 0xa) refused ??= 'ENTRY_LINK';
   else if (nameLength > limits.nameBytes) refused ??= 'LIMIT_NAME';
-  else if ((method !== 0 && method !== 8) || encryption === 'unknown') refused ??= 'ENTRY_METHOD';
+  else if (!isSupported(method) || encryption === 'unknown') refused ??= 'ENTRY_METHOD';
   else if (start === undefined || offset < 0 || offset + LOCAL_SIZE + packed > place.position) refused ??= 'ENTRY_DAMAGED';
   else if (size > RATIO_FROM && size > packed * limits.ratio) refused ??= 'LIMIT_RATIO';
 

@@ -1,10 +1,12 @@
 /** Unpacks entries of a zip. Small ones by one synchronous inflate, which nothing beats; large ones in bounded blocks. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createInflateRaw, crc32, inflateRawSync } from 'node:zlib';
+import { createInflateRaw, createZstdDecompress, crc32, inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { ByteSource } from './byte-source';
+import { EntryRefused } from './entry-refused';
+import { PackedBytes } from './packed-bytes';
 import { decodeName, isJunkName } from './names';
 import type { NameEncoding } from './settings';
 import { Sink, settleBuffer, SMALL } from './settle';
@@ -12,6 +14,7 @@ import type { SettleContext, Settled, Verdict } from './settle';
 import { aesOverhead, openAes, openZipCrypto, zipCryptoOverhead } from './zip-decrypt';
 import type { Decryptor } from './zip-decrypt';
 import type { ZipDirectory, ZipEntry } from './zip-directory';
+import { DECODERS, DEFLATED, ZSTANDARD, ZSTANDARD_BOUNDS } from './zip-methods';
 
 export interface ZipShare {
   readonly source: ByteSource;
@@ -40,23 +43,20 @@ interface Extent {
   readonly decryptor: Decryptor | undefined;
 }
 
-class Refused extends Error {
-  constructor(readonly code: ErrorCode) { super(code); }
-}
-
 /** What zlib throws about bytes is the entry's fault; all else is ours. */
 function entryFault(thrown: unknown): ErrorCode | undefined {
-  if (thrown instanceof Refused) return thrown.code;
+  if (thrown instanceof EntryRefused) return thrown.code;
   const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
-  return code.startsWith('Z_') || code === 'ERR_BUFFER_TOO_LARGE' ? 'ENTRY_DAMAGED' : undefined;
+  if (code === 'ZSTD_error_frameParameter_windowTooLarge') return 'ENTRY_METHOD';
+  return code.startsWith('Z_') || code.startsWith('ZSTD_') || code === 'ERR_BUFFER_TOO_LARGE' ? 'ENTRY_DAMAGED' : undefined;
 }
 
 /** Where the entry's data begins: its local header says so (APPNOTE 4.3.7). */
 function locate(source: ByteSource, entry: ZipEntry, end: number): { readonly start: number; readonly length: number } {
   const header = source.view(entry.offset, 30);
-  if (header.length < 30 || header.readUInt32LE(0) !== 0x04034b50) throw new Refused('ENTRY_DAMAGED');
+  if (header.length < 30 || header.readUInt32LE(0) !== 0x04034b50) throw new EntryRefused('ENTRY_DAMAGED');
   const start = entry.offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
-  if (start + entry.packed > end) throw new Refused('ENTRY_DAMAGED');
+  if (start + entry.packed > end) throw new EntryRefused('ENTRY_DAMAGED');
   return { start, length: entry.packed };
 }
 
@@ -68,7 +68,7 @@ function* openings(source: ByteSource, entry: ZipEntry, place: { readonly start:
   }
   const overhead = entry.aes === undefined ? zipCryptoOverhead : aesOverhead(entry.aes);
   const length = place.length - overhead.before - overhead.after;
-  if (length < 0) throw new Refused('ENTRY_DAMAGED');
+  if (length < 0) throw new EntryRefused('ENTRY_DAMAGED');
   const header = source.read(place.start, overhead.before);
   const trailer = source.read(place.start + overhead.before + length, overhead.after);
   for (const [index, password] of passwords.entries()) {
@@ -80,17 +80,33 @@ function* openings(source: ByteSource, entry: ZipEntry, place: { readonly start:
 /** AE-2 leaves the CRC-32 empty on purpose. */
 const hasCrc = (entry: ZipEntry): boolean => entry.aes?.version !== 2;
 
+/** @throws where it is not packed as the entry says, or comes to more bytes. */
+function inflate(packed: Buffer, { method, size }: ZipEntry): Buffer {
+  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, size) };
+  if (method === DEFLATED) return inflateRawSync(packed, options);
+  if (method === ZSTANDARD) return zstdDecompressSync(packed, { ...options, params: ZSTANDARD_BOUNDS });
+  const decode = DECODERS.get(method);
+  if (decode === undefined) return packed;
+  const content = Buffer.allocUnsafe(size);
+  let filled = 0;
+  decode(new PackedBytes([packed].values()), size, (chunk) => {
+    if (filled + chunk.length > size) throw new EntryRefused('ENTRY_DAMAGED');
+    content.set(chunk, filled);
+    filled += chunk.length;
+  });
+  return content.subarray(0, filled);
+}
+
 /** A small entry's content. */
 function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent): Buffer {
   // Decryption changes the bytes, so it works on a copy.
   const packed = decryptor === undefined ? source.view(start, length) : source.read(start, length);
-  if (packed.length !== length) throw new Refused('ENTRY_DAMAGED');
+  if (packed.length !== length) throw new EntryRefused('ENTRY_DAMAGED');
   decryptor?.update(packed);
-  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new Refused('ENTRY_CRC');
-  let content = packed;
-  if (entry.method === 8) content = inflateRawSync(packed, { maxOutputLength: Math.max(1, entry.size), chunkSize: Math.max(64, entry.size) });
-  if (content.length !== entry.size) throw new Refused('ENTRY_DAMAGED');
-  if (hasCrc(entry) && crc32(content) !== entry.crc) throw new Refused('ENTRY_CRC');
+  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new EntryRefused('ENTRY_CRC');
+  const content = inflate(packed, entry);
+  if (content.length !== entry.size) throw new EntryRefused('ENTRY_DAMAGED');
+  if (hasCrc(entry) && crc32(content) !== entry.crc) throw new EntryRefused('ENTRY_CRC');
   return content;
 }
 
@@ -104,26 +120,33 @@ async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length,
       decryptor?.update(block);
       yield block;
     }
-    if (read !== length) throw new Refused('ENTRY_DAMAGED');
+    if (read !== length) throw new EntryRefused('ENTRY_DAMAGED');
   }
   const take = (chunk: Buffer): void => {
-    if (!sink.write(chunk)) throw new Refused('ENTRY_DAMAGED');
+    if (!sink.write(chunk)) throw new EntryRefused('ENTRY_DAMAGED');
     crc = crc32(chunk, crc);
   };
-  if (entry.method === 8) {
+  const decode = DECODERS.get(entry.method);
+  if (decode !== undefined) {
+    const blocks = plain();
+    decode(new PackedBytes(blocks), entry.size, take);
+    // What follows the data is authenticated with it.
+    while (blocks.next().done !== true);
+  } else if (entry.method === DEFLATED || entry.method === ZSTANDARD) {
     // The stream keeps blocks while more are read, and `plain` uses one buffer for all.
     function* kept(): Generator<Buffer> {
       for (const block of plain()) yield Buffer.from(block);
     }
-    await pipeline(Readable.from(kept(), { highWaterMark: 1 }), createInflateRaw({ chunkSize: 1 << 18 }), async (chunks: AsyncIterable<Buffer>) => {
+    const options = { chunkSize: 1 << 18 };
+    await pipeline(Readable.from(kept(), { highWaterMark: 1 }), entry.method === DEFLATED ? createInflateRaw(options) : createZstdDecompress({ ...options, params: ZSTANDARD_BOUNDS }), async (chunks: AsyncIterable<Buffer>) => {
       for await (const chunk of chunks) take(chunk);
     });
   } else {
     for (const block of plain()) take(block);
   }
-  if (sink.bytes !== entry.size) throw new Refused('ENTRY_DAMAGED');
-  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new Refused('ENTRY_CRC');
-  if (hasCrc(entry) && crc !== entry.crc) throw new Refused('ENTRY_CRC');
+  if (sink.bytes !== entry.size) throw new EntryRefused('ENTRY_DAMAGED');
+  if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new EntryRefused('ENTRY_CRC');
+  if (hasCrc(entry) && crc !== entry.crc) throw new EntryRefused('ENTRY_CRC');
 }
 
 /** Unpacks entries `from` to `to` of a zip. Stops early at an entry for which no password fits: the job waits for one then. */

@@ -79,7 +79,7 @@ describe('folders and files', () => {
     assert.equal(nothing.code, 'NO_DICOM');
     assert.deepEqual(story(nothing.entries), ['not-dicom x']);
     assert.equal((await drop({ 'a.zip': zip([]) })).code, 'ARCHIVE_EMPTY');
-    assert.equal((await drop({ 'a.zip': zip([{ name: 'x', data: one, forged: { method: 14 } }]) })).code, 'ENTRY_METHOD');
+    assert.equal((await drop({ 'a.zip': zip([{ name: 'x', data: one, forged: { method: 98 } }]) })).code, 'ENTRY_METHOD');
     assert.equal((await drop({ 'a.7z': Buffer.from('377abcaf271c00040000000000000000', 'hex') })).code, 'UNSUPPORTED_ARCHIVE');
     assert.equal((await drop({ x: Buffer.alloc(0) })).code, 'NO_DICOM');
   });
