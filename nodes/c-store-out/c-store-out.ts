@@ -33,6 +33,14 @@ export = (RED: Red): void => {
         const peer = config.settings;
         owned.push(useConfig(config, node), configureLedgers(node.id, () => peer.address));
         void showReachable(config.reachable);
+        // After the node's status line is there.
+        queueMicrotask(() => {
+          const shown = config.onCircuit?.((state) => {
+            if (state === undefined) status.idle();
+            else status.waiting(state.nextProbe, state.waiting);
+          });
+          if (shown !== undefined) owned.push(shown);
+        });
         return { ...peer, label: settings.text('name') || peer.label };
       },
       work: async (arrival, peer, line) => {

@@ -34,6 +34,7 @@ export function pacsOf(RED: Red, node: Node, saved: Partial<PacsProperties>): Pa
         calledAET: query.calledAET || settings.text('aet'),
       },
     }),
+    probeInterval: Math.round(seconds('probeInterval')),
     verifyWait: Math.round(settings.number('findWait', 0, 1440) * 60_000),
     identifiedAllowed: settings.boolean('identifiedAllowed'),
     label: settings.text('name'),

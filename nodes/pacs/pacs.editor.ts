@@ -19,6 +19,7 @@ RED.nodes.registerType<PacsProperties>('exdicom-pacs', {
     queryPort: { value: '', validate: whole('label.queryPort', 1, 65_535, { empty: true }) },
     queryAet: { value: '', validate: aeTitle('label.queryAet', { empty: true }) },
     findWait: { value: '15', validate: decimal('label.findWait', 0, 1440) },
+    probeInterval: { value: '30', validate: decimal('label.probeInterval', 1, 86_400) },
     associations: { value: '1', validate: whole('label.associations', 1, 16) },
     connectTimeout: { value: '10', validate: decimal('label.connectTimeout', 1, 86_400) },
     associationTimeout: { value: '30', validate: decimal('label.associationTimeout', 1, 86_400) },

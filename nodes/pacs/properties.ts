@@ -17,6 +17,8 @@ export interface PacsProperties {
   queryAet: string;
   /** Minutes to wait for an instance to be found before it counts as not found. */
   findWait: string;
+  /** Seconds between two C-ECHOs while the PACS does not answer. */
+  probeInterval: string;
   /** Associations side by side, 1 to 16. */
   associations: string;
   /** Seconds. */
@@ -44,6 +46,7 @@ export const defaults: PacsProperties = {
   queryPort: '',
   queryAet: '',
   findWait: '15',
+  probeInterval: '30',
   associations: '1',
   connectTimeout: '10',
   associationTimeout: '30',

@@ -1,5 +1,6 @@
 /** A `pacs` config node, as other nodes see it. */
 import { ExdicomError } from '../engine/errors';
+import type { CircuitState } from '../engine/dimse/circuit';
 import type { PacsSettings } from '../engine/dimse/peer';
 import { configNode } from './red';
 import type { ConfigNode, Red } from './red';
@@ -10,6 +11,8 @@ export interface PacsNode extends ConfigNode {
   readonly failure?: ExdicomError;
   /** The C-ECHO at start: undefined when it was answered, else why not. */
   readonly reachable?: Promise<ExdicomError | undefined>;
+  /** Calls at every change of its circuit: undefined where it is closed. */
+  onCircuit?(listener: (state: CircuitState | undefined) => void): Disposable;
 }
 
 /** @throws {ExdicomError} CONFIG_INVALID where none is chosen, or it is disabled or not valid. */

@@ -36,7 +36,7 @@ export interface Stage<S> {
 }
 
 /** Errors after which there is nothing that the ledger could record of the job. */
-const WITHOUT_JOB = new Set(['JOB_UNKNOWN', 'LEDGER_CLOSED', 'LEDGER_MISSING']);
+const WITHOUT_JOB = new Set(['JOB_UNKNOWN', 'JOB_CANCELLED', 'LEDGER_CLOSED', 'LEDGER_MISSING']);
 
 interface Presence {
   job: { readonly token: JobToken; readonly ledger: Ledger; readonly visit: Visit } | undefined;
@@ -78,9 +78,16 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
           arrival.message['job'] = adopted.token;
           arrival.message.payload = adopted.path;
         }
-        const { token, ledger } = presence.job;
-        await withLedger(ledger, () => stage.work({ ...arrival, token, ledger, progress }, settings.value, status));
+        const { token, ledger, visit } = presence.job;
+        // A person may cancel the job: the work ends by its signal, and whatever it does nothing more is sent.
+        const cancelled = visit.signal;
+        cancelled.throwIfAborted();
+        const signal = AbortSignal.any([arrival.signal, cancelled]);
+        const send: Arrival['send'] = (outgoing) => { if (!cancelled.aborted) arrival.send(outgoing); };
+        await withLedger(ledger, () => stage.work({ ...arrival, signal, send, token, ledger, progress }, settings.value, status));
+        cancelled.throwIfAborted();
       } catch (thrown) {
+        if (!arrival.signal.aborted) presence.job?.visit.signal.throwIfAborted();
         throw toExdicomError(thrown, presence.job === undefined ? {} : { job: presence.job.token.name });
       } finally {
         progress.end();
@@ -90,7 +97,8 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
       status.failed(error);
       if (presence.job === undefined || WITHOUT_JOB.has(error.code)) return;
       const failure = await presence.job.ledger.fail(presence.job.token, error);
-      if (failure.kind === 'parked') status.waiting(Number.isFinite(failure.until) ? failure.until : undefined);
+      if (error.code === 'DESTINATION_HELD') status.paused();
+      else if (failure.kind === 'parked') status.waiting(Number.isFinite(failure.until) ? failure.until : undefined);
     },
     conceal: (message) => {
       // The source sends the job again, so nobody needs what a failed attempt was about. A message without a job is its sender's own.

@@ -47,11 +47,14 @@ export class StatusLine {
   /** Under way, so many so far; for what is no message's progress. */
   working(count: number): void { this.#rest({ fill: 'blue', shape: 'dot', text: count === 0 ? 'working' : `working ${count}` }); }
 
-  /** Nothing to do until then (milliseconds since 1970), or until something else happens. */
-  waiting(until?: number): void {
+  /** Nothing to do until then (milliseconds since 1970), or until something else happens; with how many jobs wait. */
+  waiting(until?: number, jobs?: number): void {
     const clock = until === undefined ? '' : ` ${new Date(until).toTimeString().slice(0, 5)}`;
-    this.#rest({ fill: 'yellow', shape: 'ring', text: `waiting${clock}` });
+    this.#rest({ fill: 'yellow', shape: 'ring', text: `waiting${clock}${jobs === undefined ? '' : ` (${jobs})`}` });
   }
+
+  /** A person holds what this node works on. */
+  paused(): void { this.#rest({ fill: 'yellow', shape: 'ring', text: 'paused' }); }
 
   done(count?: number): void { this.#rest({ fill: 'green', shape: 'dot', text: count === undefined ? 'done' : `done ${count}` }); }
 

@@ -1,6 +1,6 @@
 /** What `deliver` asks of a ledger, in memory: plans by what was recorded, and remembers every record. */
 import type { DeliveryLedger } from '../../nodes/engine/dimse/deliver';
-import type { DeliveryResult, PlannedDelivery } from '../../nodes/engine/ledger/ledger-types';
+import type { DeliveryResult, HoldMode, PlannedDelivery, Shown } from '../../nodes/engine/ledger/ledger-types';
 import type { DicomFile, JobId, JobToken, OwnPath, Sha256 } from '../../nodes/engine/model';
 
 export interface DeliveryLedgerInMemory extends DeliveryLedger {
@@ -13,6 +13,10 @@ export interface DeliveryLedgerInMemory extends DeliveryLedger {
   standing(instance: number): Partial<DeliveryResult>;
   /** As if an earlier attempt had recorded it. */
   remember(result: DeliveryResult): void;
+  /** What a person does to the destination. */
+  hold(mode: HoldMode | undefined): void;
+  /** What the destinations' queries have shown. */
+  readonly seen: Map<string, Shown>;
   /** From now on `recordDeliveries` throws this. */
   break(reason: unknown): void;
 }
@@ -21,6 +25,8 @@ export function deliveryLedger(folder: string): DeliveryLedgerInMemory {
   const known = new Map<number, DeliveryResult>();
   const records: DeliveryResult[][] = [];
   const up: string[] = [];
+  const seen = new Map<string, Shown>();
+  let held: HoldMode | undefined;
   let broken: { reason: unknown } | undefined;
   return {
     token: { id: 'job-1' as JobId, name: 'test 0001', ledger: 'ledger', attempt: 1 },
@@ -46,5 +52,15 @@ export function deliveryLedger(folder: string): DeliveryLedgerInMemory {
     },
     stageFolder: () => Promise.resolve(folder as OwnPath),
     destinationUp: (address) => { up.push(address); },
+    status: () => ({ state: 'ready', open: 1, parked: 0, quarantined: 0 }),
+    destinationDown: () => ({ [Symbol.dispose]: () => { /* nothing waits here */ } }),
+    destinationTrial: () => false,
+    waitingFor: () => 1,
+    held: () => held,
+    begun: () => Promise.resolve([...known.values()].some(({ state }) => state !== 'pending')),
+    hold: (mode) => { held = mode; },
+    shown: (query) => Promise.resolve(seen.get(query) ?? { any: false, image: false }),
+    rememberShown: (query, shown) => { seen.set(query, shown); return Promise.resolve(); },
+    seen,
   };
 }

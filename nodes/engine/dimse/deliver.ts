@@ -4,19 +4,20 @@
  */
 import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { DestinationHold } from '../ledger/hold';
 import type { DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
 import type { Delivered, DicomFile, JobToken, VerificationLevel } from '../model';
 import { turns } from '../turns';
 import { circuits as processCircuits } from './circuit';
-import type { Circuits } from './circuit';
+import type { Awaiting, Circuits } from './circuit';
 import { DeliveryRecord } from './delivery-record';
 import type { PacsSettings } from './peer';
 import { store } from './store';
 import type { StoreResult } from './store';
 import { statusText } from './store-status';
-import { verify } from './verify';
+import { queryName, verify } from './verify';
 
-export type DeliveryLedger = Pick<Ledger, 'planDeliveries' | 'recordDeliveries' | 'stageFolder' | 'destinationUp'>;
+export type DeliveryLedger = Awaiting & Pick<Ledger, 'planDeliveries' | 'recordDeliveries' | 'stageFolder' | 'held' | 'begun' | 'shown' | 'rememberShown'>;
 
 export interface DeliverContext {
   readonly signal: AbortSignal;
@@ -70,6 +71,7 @@ class Delivery {
   readonly #unrecorded = new AbortController();
   readonly #signal: AbortSignal;
   readonly #circuits: Circuits;
+  readonly #hold: DestinationHold;
   /** What kept the rest from being tried, or the verification from being made. */
   #failure: ExdicomError | undefined;
 
@@ -80,6 +82,7 @@ class Delivery {
     this.#record = new DeliveryRecord(ledger, token.id, destination, (reason) => { this.#unrecorded.abort(reason); });
     this.#signal = AbortSignal.any([context.signal, this.#unrecorded.signal]);
     this.#circuits = context.circuits ?? processCircuits;
+    this.#hold = new DestinationHold(ledger, peer.address);
     for (const planned of plan) {
       const { instance } = planned.file;
       this.#files.set(instance, planned.file);
@@ -92,10 +95,13 @@ class Delivery {
   async send(): Promise<void> {
     const pending = [...this.#in('pending', 'waiting')].sort((one, other) => this.#tried(one) - this.#tried(other));
     if (pending.length === 0 && this.#in('sent').length === 0) return;
+    await this.#hold.admit(this.token);
     await turns.during(this.peer.address, this.#signal, () => this.#send(pending));
   }
 
   async #send(pending: readonly number[]): Promise<void> {
+    // Much may have changed while it waited for its turn.
+    await this.#hold.admit(this.token);
     const refusal = this.#circuits.refusal(this.peer.address, this.ledger);
     if (refusal !== undefined) throw refusal;
     if (pending.length === 0) return;
@@ -103,11 +109,15 @@ class Delivery {
       const { path, bytes, sopClassUID, sopInstanceUID, transferSyntaxUID } = this.#file(instance);
       return { instance, path, bytes, sopClassUID, sopInstanceUID, transferSyntaxUID };
     });
+    const stop = new AbortController();
     try {
       const { failure, associations } = await store(items, this.peer, {
-        signal: this.#signal,
+        signal: AbortSignal.any([this.#signal, stop.signal]),
         progress: (done, total) => { this.context.progress(done, total); },
-        onResult: (result) => { this.#stored(result); },
+        onResult: (result) => {
+          this.#stored(result);
+          if (this.#hold.paused) stop.abort(this.#hold.error());
+        },
         scratch: () => this.ledger.stageFolder(this.token.id, 'deliver'),
       });
       this.#failure = failure;
@@ -130,20 +140,24 @@ class Delivery {
     }
     // While something waits to be sent again, nobody waits for what does not show yet.
     const patient = this.#in('pending', 'waiting').length === 0;
+    const query = queryName(this.peer);
+    const before = await this.ledger.shown(query);
+    using watch = this.#hold.watch();
     try {
       const { results } = await verify(sent.map((instance) => this.#file(instance)), patient ? this.peer : { ...this.peer, verifyWait: 0 }, {
-        signal: this.#signal,
+        signal: AbortSignal.any([this.#signal, watch.signal]),
         progress: (done, total) => { this.context.progress(done, total); },
         onVerified: async (proven) => {
           for (const { instance, level } of proven) this.#settle(instance, { state: 'verified', level: level ?? 'C-FIND' });
           await this.#record.flush();
         },
-        foundBefore: [...this.#standings.values()].some((standing) => standing.state === 'verified' && standing.level.startsWith('C-FIND')),
+        onShown: (shown) => this.ledger.rememberShown(query, shown),
+        shownBefore: before,
         sentOfStudy: (study) => this.#in('sent', 'verified').filter((instance) => this.#file(instance).studyInstanceUID === study).length,
       });
       if (patient) for (const { instance, state, code } of results) if (state === 'failed' && code !== undefined) this.#unsettled(instance, code);
     } catch (thrown) {
-      if (!(thrown instanceof ExdicomError) || this.#signal.aborted) throw thrown;
+      if (!(thrown instanceof ExdicomError) || this.#signal.aborted || watch.signal.aborted) throw thrown;
       // A peer that cannot be asked at all, for good, proves nothing for good.
       if (!thrown.retryable) for (const instance of this.#in('sent')) this.#unsettled(instance, thrown.code);
       else this.#failure ??= thrown;

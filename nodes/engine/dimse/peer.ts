@@ -41,6 +41,8 @@ export interface PacsSettings extends Peer {
   readonly level: 'response' | 'C-FIND';
   /** Who answers C-FIND where the destination itself does not. TLS and timeouts are those of the destination. */
   readonly queryPeer?: Peer;
+  /** Milliseconds between two C-ECHOs while it does not answer. */
+  readonly probeInterval: number;
   /** Milliseconds that verification waits for instances that the destination does not show yet. */
   readonly verifyWait: number;
   readonly identifiedAllowed: boolean;
@@ -61,6 +63,7 @@ export interface PacsOptions {
   readonly nudge?: boolean;
   readonly level?: PacsSettings['level'];
   readonly queryPeer?: { readonly host: string; readonly port: number; readonly calledAET: string };
+  readonly probeInterval?: number;
   readonly verifyWait?: number;
   readonly identifiedAllowed?: boolean;
   readonly label?: string;
@@ -74,6 +77,7 @@ export const PACS_DEFAULTS = {
   maxPdu: 131_072,
   nudge: true,
   level: 'response',
+  probeInterval: 30_000,
   verifyWait: 15 * 60_000,
 } as const satisfies Partial<PacsOptions>;
 
@@ -108,6 +112,7 @@ export function pacsSettings(options: PacsOptions): PacsSettings {
     nudge: options.nudge ?? PACS_DEFAULTS.nudge,
     level,
     ...(options.queryPeer === undefined ? {} : { queryPeer: peer(options.queryPeer, 'query peer: ') }),
+    probeInterval: checkedInteger(options.probeInterval ?? PACS_DEFAULTS.probeInterval, 'probe interval', 1, MAX_TIME),
     verifyWait: checkedInteger(options.verifyWait ?? PACS_DEFAULTS.verifyWait, 'verification wait', 0, MAX_TIME),
     identifiedAllowed: options.identifiedAllowed ?? false,
     label: label === '' ? destination.address : label,

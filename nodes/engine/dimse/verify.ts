@@ -8,7 +8,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { ExdicomError } from '../errors';
-import type { DeliveryResult } from '../ledger/ledger-types';
+import type { DeliveryResult, Shown } from '../ledger/ledger-types';
 import type { VerificationLevel } from '../model';
 import { Tag, openFinder } from './find';
 import type { Answers, Finder } from './find';
@@ -27,8 +27,10 @@ export interface VerifyContext {
   progress(done: number, total: number): void;
   /** Called with what was proven since the last call, before anything else is asked. */
   onVerified(results: readonly DeliveryResult[]): Promise<void> | void;
-  /** Whether an instance was ever found at this destination, as far as the caller remembers it. */
-  readonly foundBefore?: boolean;
+  /** What this destination's queries have ever shown, as far as the caller remembers it by `queryName`. */
+  readonly shownBefore?: Shown;
+  /** Called when they have shown more than was known. */
+  onShown?(shown: Shown): Promise<void>;
   /** How many instances of a study this destination has answered for with success; default: those in this call. */
   sentOfStudy?(studyInstanceUID: string): number;
 }
@@ -36,12 +38,10 @@ export interface VerifyContext {
 export interface VerifyResult {
   /** Every instance once: `verified` with its level, or `failed` as NOT_FOUND (retryable: send it again) or UNVERIFIABLE. */
   readonly results: readonly DeliveryResult[];
-  /** Whether an instance was ever found at this destination; worth remembering beyond the process. */
-  readonly foundEver: boolean;
 }
 
-/** What this process knows of a destination's queries. `image`: IMAGE level has shown an instance. `any`: some way has. */
-interface Experience { image: boolean; any: boolean }
+/** What this process knows of a destination's queries. */
+type Experience = { -readonly [K in keyof Shown]: boolean };
 const experience = new Map<string, Experience>();
 
 /** Milliseconds: the first pause before asking again, and the longest. */
@@ -55,7 +55,7 @@ const LONGEST_PAUSE = 60_000;
  */
 export async function verify(instances: readonly ToVerify[], peer: PacsSettings, context: VerifyContext, open: (peer: Peer, signal: AbortSignal) => Promise<Finder> = openFinder): Promise<VerifyResult> {
   const asked = peer.queryPeer ?? peer;
-  const known = experienceOf(`${peer.address} ${asked.address}`, context.foundBefore ?? false);
+  const known = experienceOf(queryName(peer), context.shownBefore);
   const results: DeliveryResult[] = [];
   const missing = new Map<string, ToVerify[]>();
   for (const item of instances) addTo(missing, item.studyInstanceUID, item);
@@ -63,8 +63,11 @@ export async function verify(instances: readonly ToVerify[], peer: PacsSettings,
 
   const proven = async (items: readonly ToVerify[], level: VerificationLevel): Promise<void> => {
     if (items.length === 0) return;
+    const image = level !== 'C-FIND count';
+    const more = !known.any || (image && !known.image);
     known.any = true;
-    if (level !== 'C-FIND count') known.image = true;
+    known.image ||= image;
+    if (more) await context.onShown?.({ ...known });
     const fresh = items.map(({ instance }): DeliveryResult => ({ instance, state: 'verified', level }));
     results.push(...fresh);
     await context.onVerified(fresh);
@@ -92,7 +95,7 @@ export async function verify(instances: readonly ToVerify[], peer: PacsSettings,
   for (const items of missing.values()) {
     for (const { instance } of items) results.push({ instance, state: 'failed', code });
   }
-  return { results, foundEver: known.any };
+  return { results };
 }
 
 type Proven = (items: readonly ToVerify[], level: VerificationLevel) => Promise<void>;
@@ -143,10 +146,14 @@ function split(wanted: readonly ToVerify[], answers: Answers): [ToVerify[], ToVe
   return [wanted.filter(({ sopInstanceUID }) => shown.has(sopInstanceUID)), wanted.filter(({ sopInstanceUID }) => !shown.has(sopInstanceUID))];
 }
 
-function experienceOf(address: string, foundBefore: boolean): Experience {
-  let known = experience.get(address);
-  if (known === undefined) experience.set(address, known = { image: false, any: false });
-  known.any ||= foundBefore;
+/** By what to remember what the queries of a destination, answered by itself or by its query peer, have shown. */
+export const queryName = (peer: PacsSettings): string => `${peer.address} ${(peer.queryPeer ?? peer).address}`;
+
+function experienceOf(query: string, before: Shown = { any: false, image: false }): Experience {
+  let known = experience.get(query);
+  if (known === undefined) experience.set(query, known = { image: false, any: false });
+  known.any ||= before.any;
+  known.image ||= before.image;
   return known;
 }
 

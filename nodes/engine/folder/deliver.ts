@@ -3,6 +3,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { ERRORS, ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { DestinationHold } from '../ledger/hold';
 import type { DeliveryResult, DestinationInfo, Ledger, PlannedDelivery } from '../ledger/ledger-types';
 import type { Delivered, DicomFile, JobToken } from '../model';
 import { turns } from '../turns';
@@ -62,8 +63,11 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
     else left.push(delivery);
   }
   let retryable: ErrorCode | undefined;
+  const hold = new DestinationHold(ledger, destination.address);
+  if (left.length > 0) await hold.admit(token);
   for (let at = 0; at < left.length; at += BATCH) {
     signal.throwIfAborted();
+    if (hold.paused) throw hold.error().forJob(token.name);
     const orders = left.slice(at, at + BATCH).map((delivery) => orderOf(delivery, token, destination));
     const copied = await runTask('folder.copy', { orders, marker: markerOf(token) }, { signal, timeLimit: TIME_LIMIT });
     const results = copied.map((result): DeliveryResult => {

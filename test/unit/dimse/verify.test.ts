@@ -7,7 +7,7 @@ import type { PacsOptions, PacsSettings, Peer } from '../../../nodes/engine/dims
 import { verify } from '../../../nodes/engine/dimse/verify';
 import type { ToVerify, VerifyContext } from '../../../nodes/engine/dimse/verify';
 import { ExdicomError } from '../../../nodes/engine/errors';
-import type { DeliveryResult } from '../../../nodes/engine/ledger/ledger-types';
+import type { DeliveryResult, Shown } from '../../../nodes/engine/ledger/ledger-types';
 
 /** A peer that no other test has asked before: the process remembers what it knows of a destination. */
 let port = 20_000;
@@ -56,7 +56,9 @@ void test('instances found by Study and Series are proven one by one, and told b
     assert.equal(told.length, peer.queries.length - 1, 'what the query before proved is recorded first');
     return uids(items, series);
   });
-  const { results, foundEver } = await verify(items, fresh(), context({
+  const shown: Shown[] = [];
+  const { results } = await verify(items, fresh(), context({
+    onShown: (more) => { shown.push(more); return Promise.resolve(); },
     onVerified: (proven) => { told.push([...proven]); },
     progress: (done, total) => { progress.push(`${done}/${total}`); },
   }), peer.open);
@@ -64,7 +66,7 @@ void test('instances found by Study and Series are proven one by one, and told b
   assert.deepEqual(peer.queries.map(({ level, series }) => `${level} ${series ?? ''}`), ['IMAGE 1.2.1', 'IMAGE 1.2.2']);
   assert.deepEqual(progress, ['3/5', '5/5']);
   assert.equal(told.flat().length, 5);
-  assert.equal(foundEver, true);
+  assert.deepEqual(shown, [{ any: true, image: true }], 'told once, for the ledger to remember');
 });
 
 void test('a peer that only answers by Study alone proves at the level "C-FIND study"', async () => {
@@ -109,14 +111,17 @@ void test('nothing found is UNVERIFIABLE until an instance was ever found there,
   const empty = answering(({ level }) => (level === 'STUDY' ? COUNT : [])).open;
   const before = await verify(first, peer, context(), empty);
   assert.deepEqual(outcome(before.results), ['1 failed UNVERIFIABLE']);
-  assert.equal(before.foundEver, false);
   await verify(second, peer, context(), answering(() => uids(second)).open);
   assert.deepEqual(outcome((await verify(first, peer, context(), empty)).results), ['1 failed NOT_FOUND']);
 });
 
 void test('what the ledger remembers of a destination counts after a restart', async () => {
-  const { results } = await verify(instancesOf(1), fresh(), context({ foundBefore: true }), answering(({ level }) => (level === 'STUDY' ? COUNT : [])).open);
+  const { results } = await verify(instancesOf(1), fresh(), context({ shownBefore: { any: true, image: false } }), answering(({ level }) => (level === 'STUDY' ? COUNT : [])).open);
   assert.deepEqual(outcome(results), ['1 failed NOT_FOUND']);
+  // A count proves nothing where instances could be seen once.
+  const counting = answering(({ level }) => (level === 'STUDY' ? 1 : []));
+  assert.deepEqual(outcome((await verify(instancesOf(1), fresh(), context({ shownBefore: { any: true, image: true } }), counting.open)).results), ['1 failed NOT_FOUND']);
+  assert.deepEqual(outcome((await verify(instancesOf(1), fresh(), context({ shownBefore: { any: true, image: false } }), counting.open)).results), ['1 verified C-FIND count']);
 });
 
 void test('an instance that shows up within the wait is verified, and only what is missing is asked for again', async () => {
