@@ -22,7 +22,7 @@ const contents: readonly Buffer[] = [
 const large = instance({ sop: '1.2.3.99', pixels: Buffer.concat([randomBytes(1 << 20), Buffer.alloc(17 << 20, 3)]) });
 const plain = instance({ sop: '1.2.3.100' });
 /** Features of Info-ZIP's unzip; none where there is no unzip. */
-const unzip = String(spawnSync('unzip', ['-v'], { encoding: 'utf8' }).stdout);
+const unzip = spawnSync('unzip -v', { shell: true, encoding: 'utf8' }).stdout;
 
 interface Method {
   readonly number: number;
