@@ -8,6 +8,8 @@ export interface Fault {
   /** Counted from the client to the server, or back. */
   readonly direction: 'up' | 'down';
   readonly after: number;
+  /** How many connections it happens to, from the first; default: all. */
+  readonly connections?: number;
 }
 
 export interface FaultProxy extends AsyncDisposable {
@@ -19,12 +21,13 @@ export interface FaultProxy extends AsyncDisposable {
   open(): number;
 }
 
-export async function startFaultProxy(target: number, fault?: Fault): Promise<FaultProxy> {
+export async function startFaultProxy(target: number, wanted?: Fault): Promise<FaultProxy> {
   const passed = { up: 0, down: 0 };
   const sockets = new Set<Socket>();
   let connections = 0;
   const server = createServer((client) => {
     connections += 1;
+    const fault = connections <= (wanted?.connections ?? Infinity) ? wanted : undefined;
     const upstream = connect(target, '127.0.0.1');
     const both = [client, upstream];
     const count = { up: 0, down: 0 };

@@ -24,6 +24,8 @@ export interface OrthancOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Where Orthanc can send to and from whom it takes queries: name, AE title, port on 127.0.0.1. */
   readonly modalities?: Readonly<Record<string, { readonly aet: string; readonly port: number }>>;
+  /** Lua scripts that it loads: name to text. */
+  readonly scripts?: Readonly<Record<string, string>>;
   /** False leaves Nagle on, as packaged. Default true. */
   readonly noDelay?: boolean;
 }
@@ -76,8 +78,10 @@ export async function startOrthanc(options: OrthancOptions = {}): Promise<Orthan
     RemoteAccessAllowed: false, AuthenticationEnabled: false, DicomAlwaysAllowStore: true, DicomAlwaysAllowFind: true, DicomAlwaysAllowEcho: true,
     UnknownSopClassAccepted: true, OverwriteInstances: true, Plugins: [], StorageCommitmentReportsSize: 100,
     DicomModalities: Object.fromEntries(Object.entries(options.modalities ?? {}).map(([name, { aet, port }]) => [name, [aet, '127.0.0.1', port]])),
+    ...(options.scripts === undefined ? {} : { LuaScripts: Object.keys(options.scripts).map((name) => join(folder, name)) }),
     ...options.config,
   };
+  for (const [name, text] of Object.entries(options.scripts ?? {})) writeFileSync(join(folder, name), text);
   const file = join(folder, 'orthanc.json');
   writeFileSync(file, JSON.stringify(configuration));
   const child = spawn(PROGRAM, [file], {
