@@ -5,7 +5,7 @@ import type { Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings } from '../runtime/settings';
 import { Source } from '../runtime/source';
-import { keepOnlyCopy } from '../runtime/only-copy';
+import { onlyCopies } from '../runtime/only-copy';
 import { StatusLine } from '../runtime/status';
 import { serverTls } from '../runtime/tls';
 import { defaults } from './properties';
@@ -22,6 +22,7 @@ export = (RED: Red): void => {
       const tls = serverTls(RED, settings.text('tls'), settings.boolean('clientCertificate'));
       let stored = 0;
       let working = false;
+      let held = false;
       const receiver = new Receiver({
         ledger,
         prefix: 'c-store-in',
@@ -40,10 +41,12 @@ export = (RED: Red): void => {
         send: (token, path) => { source.send(token, path, undefined); },
         onError: (error) => { status.failed(error); },
         onStatus: ({ receiving, associations, ...counts }) => {
+          held = ledger.held({ source: receiver.sourceKey }) !== undefined;
           const fresh = counts.stored - stored;
           // An association that brings nothing, as of a C-ECHO, changes nothing.
           const busy = receiving > 0 || (associations > 0 && fresh > 0);
           if (busy) status.working(fresh);
+          else if (held) status.paused();
           else if (fresh > 0) status.done(fresh);
           else if (working) status.idle();
           working = busy;
@@ -53,7 +56,7 @@ export = (RED: Red): void => {
       const attached = ledger.attachSource({
         sourceKey: receiver.sourceKey,
         send: (token, path, topic) => { source.send(token, path, topic); },
-        dispose: (job, _origin, disposition, reason) => keepOnlyCopy(ledger, job, disposition, reason),
+        ...onlyCopies(ledger, issuer),
       });
       try {
         await receiver.start();
@@ -62,8 +65,18 @@ export = (RED: Red): void => {
         throw thrown;
       }
       status.idle();
+      const show = (): void => {
+        const before = held;
+        held = ledger.held({ source: receiver.sourceKey }) !== undefined;
+        if (working || held === before) return;
+        if (held) status.paused();
+        else status.idle();
+      };
+      const told = ledger.onStatus(show);
+      show();
       return {
         close: async () => {
+          told[Symbol.dispose]();
           await receiver.stop();
           attached[Symbol.dispose]();
         },

@@ -52,7 +52,7 @@ export = (RED: Red): void => {
         stable: settings.number('stable', 0, 86_400) * 1000,
         maxWait: settings.number('maxWait', 0, 1440) * 60_000,
         exclude: [...Object.values(ledger.folders), ...from.targets],
-      }, { whole: from.whole, room: from.room, take: from.take, looked: show });
+      }, { whole: from.whole, room: from.room, take: from.take, letGo: from.letGo, looked: (look) => { if (from.held) status.paused(); else show(look); } });
       await from.start(watcher, signal);
       status.idle();
       watcher.start();

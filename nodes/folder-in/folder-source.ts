@@ -1,11 +1,14 @@
 /** A watched folder as a source of jobs: what is taken from it, and what becomes of the originals. */
-import { join } from 'node:path';
+import { rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { deleteOriginals, isOriginals, moveOriginals, writeWhole } from '../engine/folder/originals';
 import type { Originals } from '../engine/folder/originals';
+import { look } from '../engine/folder/candidates';
 import type { Candidate } from '../engine/folder/candidates';
+import { keptOriginal, REASON_FILE } from '../engine/folder/kept';
 import type { FolderWatcher, TakenAs } from '../engine/folder/watch';
 import { ExdicomError } from '../engine/errors';
-import type { Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
+import type { AgainIntake, Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
 import type { SourceKey } from '../engine/model';
 import { runTask } from '../engine/workers/pool';
 import type { StatusLine } from '../runtime/status';
@@ -39,6 +42,11 @@ export class FolderSource {
     this.#sourceKey = `folder:${options.folder}` as SourceKey; // made here, of an absolute path
   }
 
+  /** Whether a person holds it. */
+  get held(): boolean {
+    return this.#options.ledger.held({ source: this.#sourceKey }) !== undefined;
+  }
+
   get targets(): readonly string[] {
     return [this.#options.done, this.#options.failed];
   }
@@ -49,7 +57,7 @@ export class FolderSource {
     watchers.set(this.#sourceKey, watcher);
     for (const { origin } of await ledger.origins(this.#sourceKey)) if (isOriginals(origin)) watcher.hold(origin.roots);
     signal.throwIfAborted();
-    this.#attached = ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose });
+    this.#attached = ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose, again: this.again });
   }
 
   close(): void {
@@ -60,21 +68,13 @@ export class FolderSource {
   readonly whole = async ({ kind, roots }: Candidate, signal: AbortSignal): Promise<boolean> =>
     kind === 'folder' || runTask('folder.whole', { paths: roots }, { signal, timeLimit: WHOLE_LIMIT });
 
-  readonly room = async (): Promise<boolean> => (await this.#options.ledger.room()) === 'free';
+  readonly room = async (): Promise<boolean> => (await this.#options.ledger.room(this.#sourceKey)) === 'free';
 
-  readonly take = async ({ kind, roots, files, fingerprint }: Candidate, signal: AbortSignal): Promise<TakenAs> => {
-    const { ledger, issuer, status, send } = this.#options;
+  readonly take = async (candidate: Candidate, signal: AbortSignal): Promise<TakenAs> => {
+    const { ledger, status, send } = this.#options;
     const progress = status.begin();
     try {
-      const origin: Originals = { kind, roots, fingerprint };
-      const taken = await ledger.take({
-        sourceKey: this.#sourceKey,
-        kind: kind === 'folder' ? 'folder' : ARCHIVE.test(files[0]?.name ?? '') ? 'archive' : 'file',
-        prefix: 'folder-in',
-        items: files,
-        origin,
-        ...(issuer === '' ? {} : { issuer }),
-      }, signal);
+      const taken = await ledger.take({ sourceKey: this.#sourceKey, prefix: 'folder-in', ...this.#intakeOf(candidate) }, signal);
       if (taken.kind === 'refused') return 'no-room';
       if (taken.kind === 'job') send(taken.token, taken.path, undefined);
       return taken.kind;
@@ -83,21 +83,74 @@ export class FolderSource {
     }
   };
 
+  #intakeOf({ kind, roots, fingerprint, files }: Candidate): AgainIntake {
+    const { issuer } = this.#options;
+    const origin: Originals = { kind, roots, fingerprint };
+    return {
+      kind: kind === 'folder' ? 'folder' : ARCHIVE.test(files[0]?.name ?? '') ? 'archive' : 'file',
+      items: files, origin, ...(issuer === '' ? {} : { issuer }),
+    };
+  }
+
+  readonly letGo = (original: Originals): void => {
+    const { kind, roots, fingerprint } = original;
+    // The ledger may be closing; then it is left alone once more.
+    this.#options.ledger.letGo(this.#sourceKey, { kind, roots, fingerprint } satisfies Originals).catch(() => undefined);
+  };
+
+  /** Takes the original of a closed job in again from where it lies now. */
+  readonly again: NonNullable<JobSource['again']> = async (job, take) => {
+    const found = await this.#original(job);
+    if (found === undefined) return undefined;
+    const watcher = watchers.get(this.#sourceKey);
+    watcher?.hold(found.roots);
+    try {
+      return await take(this.#intakeOf(found));
+    } catch (thrown) {
+      watcher?.release(found.roots, job.outcome === 'cancelled' && this.#isInside(found) ? found : undefined);
+      throw thrown;
+    }
+  };
+
+  #isInside({ roots: [root = ''] }: Pick<Originals, 'roots'>): boolean {
+    return dirname(root) === this.#options.folder;
+  }
+
+  /** In `done` or `failed`; that of a cancelled job is where it was taken from. */
+  async #original(job: Job): Promise<Candidate | undefined> {
+    const { ledger, folder, done, failed } = this.#options;
+    const { signal } = this.#closing;
+    if (job.outcome !== 'cancelled') return await keptOriginal(join(done, job.name), signal) ?? keptOriginal(join(failed, job.name), signal);
+    const candidates = [...await look({ folder, subfolders: true, skip: (path) => this.targets.includes(path), signal }).catch(() => [])];
+    for (let of = job.againOf; of !== undefined;) {
+      const before: Job | undefined = await ledger.job(of).catch(() => undefined);
+      for (const place of before === undefined ? [] : this.targets) candidates.push(...[await keptOriginal(join(place, before?.name ?? ''), signal)].filter((kept) => kept !== undefined));
+      of = before?.againOf;
+    }
+    for (const candidate of candidates) {
+      const { kind, roots, fingerprint } = candidate;
+      if (await ledger.putBack(this.#sourceKey, { kind, roots, fingerprint } satisfies Originals) === job.id) return candidate;
+    }
+    return undefined;
+  }
+
   /** Moves, deletes or leaves the originals; again after a crash without harm. */
   readonly dispose = async (job: Job, origin: unknown, disposition: Disposition, reason: Reason): Promise<void> => {
     if (!isOriginals(origin)) return;
     const { signal } = this.#closing;
     const { done, failed, deletes } = this.#options;
     if (disposition === 'put-back') {
-      watchers.get(this.#sourceKey)?.release(origin.roots, origin);
+      watchers.get(this.#sourceKey)?.release(origin.roots, this.#isInside(origin) ? origin : undefined);
       return;
     }
     if (disposition === 'failed') {
       const folder = join(failed, job.name);
       await moveOriginals(origin, folder, signal);
-      await writeWhole(join(folder, 'reason.json'), `${JSON.stringify(reason, undefined, 2)}\n`);
+      await writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
     } else if (deletes && isProved(job, reason)) await deleteOriginals(origin, signal);
     else await moveOriginals(origin, join(done, job.name), signal);
+    // The folder of the job before is empty now, unless a reason is kept in it.
+    if (!this.#isInside(origin)) await rmdir(dirname(origin.roots[0] ?? '')).catch(() => undefined);
     watchers.get(this.#sourceKey)?.release(origin.roots);
   };
 }

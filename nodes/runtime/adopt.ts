@@ -10,7 +10,7 @@ import type { IntakeItem, Ledger } from '../engine/ledger/ledger-types';
 import type { JobToken, OwnPath, SourceKey } from '../engine/model';
 import { ledgerNode } from './ledgers';
 import type { LedgerNode } from './ledgers';
-import { keepOnlyCopy } from './only-copy';
+import { onlyCopies } from './only-copy';
 import { useConfig } from './red';
 import type { Message, Node, Red } from './red';
 import type { StatusLine } from './status';
@@ -44,7 +44,7 @@ export class Adopter {
       send: (token, path, topic) => {
         node.receive({ job: token, payload: path, ...(topic === undefined ? {} : { topic }) });
       },
-      dispose: (job, _origin, disposition, reason) => keepOnlyCopy(ledger, job, disposition, reason),
+      ...onlyCopies(ledger),
     }));
   }
 

@@ -35,6 +35,7 @@ export function memoryLedger(files: ReadonlyArray<string | { readonly path: stri
   const part: Partial<Ledger> = {
     job: () => Promise.resolve(job),
     spool: () => Promise.resolve(spool),
+    passwords: () => [],
     stageFolder: (_, name) => {
       mkdirSync(join(root, name), { recursive: true, mode: 0o700 });
       return Promise.resolve(join(root, name) as OwnPath);

@@ -49,7 +49,9 @@ async function extractInTurn(ledger: Ledger, token: JobToken, settings: ExtractS
     const apart = await ledger.attempting(token.id, 'extract');
     const [job, items, folder] = await Promise.all([ledger.job(token.id), ledger.spool(token.id), ledger.stageFolder(token.id, 'extract')]);
     await keepOnly(folder, new Set());
-    const unpacking = new Unpacking(settings, { folder, salt: randomBytes(16).toString('hex'), issuer: job.issuer ?? '' }, { ...context, apart }, () => ledger.progressed(token.id, 'extract'));
+    // Those given by hand for this job first.
+    const passwords = [...ledger.passwords(token.id), ...settings.passwords];
+    const unpacking = new Unpacking({ ...settings, passwords }, { folder, salt: randomBytes(16).toString('hex'), issuer: job.issuer ?? '' }, { ...context, apart }, () => ledger.progressed(token.id, 'extract'));
     const entries = await unpacking.all(items);
     await keepOnly(folder, new Set(entries.flatMap(({ file }) => (file === undefined ? [] : [file.path]))));
     return judge(await ledger.recordExtraction(token.id, digest, entries), settings);

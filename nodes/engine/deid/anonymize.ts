@@ -209,11 +209,11 @@ class Anonymization {
       // Numbered files came from the ledger, so their paths are its own; what the rewriter names lies in the stage's folder.
       const from = (origins.get(instance) ?? '') as OwnPath;
       if (output.kind === 'written') {
-        const { sha256, mtimeMs, file } = output;
-        files.push({ instance, from, path: file.path as OwnPath, sha256: sha256 as Sha256, bytes: file.bytes, mtimeMs, file: { ...file, instance } });
+        const { sha256, mtimeMs, file, marks = [] } = output;
+        files.push({ instance, from, path: file.path as OwnPath, sha256: sha256 as Sha256, bytes: file.bytes, mtimeMs, file: { ...file, instance }, marks });
       } else {
-        const { code, detail } = output;
-        quarantined.push({ instance, code, path: from, ...(detail === undefined ? {} : { detail }) });
+        const { code, detail, marks = [] } = output;
+        quarantined.push({ instance, code, path: from, marks, ...(detail === undefined ? {} : { detail }) });
       }
     }
     await this.#ledger.recordPreparation(this.#token.id, { stage: 'anonymize', settings: this.#digest, profile: this.#settings.profile.name, files, quarantined });

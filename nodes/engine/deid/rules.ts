@@ -9,7 +9,7 @@ import { Keyed } from './keyed';
 import type { Key } from './keyed';
 import type { CompiledProfile } from './profile';
 import { resolve } from './resolve';
-import { nestedPseudonym, readSubject, TAG, WANTED } from './subject';
+import { marksOf, nestedPseudonym, readSubject, TAG, WANTED } from './subject';
 import type { Subject } from './subject';
 import { tables } from './tables';
 import type { ClassActions } from './resolve';
@@ -56,11 +56,13 @@ export interface RulesSettings {
 /** Rules for one file after another; `begin` starts a new one. */
 export class DeidentificationRules implements Rules {
   readonly wanted = WANTED;
+  readonly guardsWords = true;
   readonly #profile: CompiledProfile;
   readonly #keyed: Keyed;
   readonly #issuer: string;
   readonly #content = new ContentTree();
   #subject: Subject | undefined;
+  #marks: readonly string[] = [];
   #classActions: ClassActions;
   #document: Buffer = Buffer.alloc(0);
   /** Coding Scheme Designator of the code at hand; the Code Meaning follows it in the same item. */
@@ -77,11 +79,19 @@ export class DeidentificationRules implements Rules {
     this.#scheme = '';
     this.#subject = undefined;
     const subject = readSubject(head, { profile: this.#profile, keyed: this.#keyed, issuer: this.#issuer, ...context });
+    this.#marks = marksOf(head, this.#keyed, this.#issuer, 'code' in subject);
     if ('code' in subject) return subject;
     this.#subject = subject;
     this.#classActions = tables().classes.get(subject.sopClassUID);
     this.#document = emptyDocument(subject.mimeType);
     return undefined;
+  }
+
+  /** By which the job of the file at hand is found again; none where it did not come to `begin`. Asked for once. */
+  takeMarks(): readonly string[] {
+    const marks = this.#marks;
+    this.#marks = [];
+    return marks;
   }
 
   element(view: ElementView): Action {

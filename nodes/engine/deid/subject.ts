@@ -12,7 +12,7 @@ export const TAG = {
   referringPhysicianName: 0x00080090, performingPhysicianName: 0x00081050, operatorsName: 0x00081070,
   patientName: 0x00100010, patientId: 0x00100020, issuerOfPatientId: 0x00100021, otherPatientIds: 0x00101000, otherPatientNames: 0x00101001,
   patientSpeciesDescription: 0x00102201, patientSpeciesCodeSequence: 0x00102202, deidentificationMethod: 0x00120063,
-  studyInstanceUID: 0x0020000d, studyId: 0x00200010, burnedInAnnotation: 0x00280301, mimeType: 0x00420012, specimenLabelInImage: 0x00480010, sharedFunctionalGroups: 0x52009229,
+  studyInstanceUID: 0x0020000d, seriesInstanceUID: 0x0020000e, studyId: 0x00200010, burnedInAnnotation: 0x00280301, mimeType: 0x00420012, specimenLabelInImage: 0x00480010, sharedFunctionalGroups: 0x52009229,
 } as const satisfies Readonly<Record<string, Tag>>;
 
 /** The elements that `readSubject` looks at. */
@@ -130,6 +130,17 @@ export function readSubject(head: Head, { profile, keyed, issuer, transferSyntax
     mimeType: text(head, TAG.mimeType),
     method: mentions(method.toString('latin1')) || hasControls(method.toString('latin1').replace(/[\0 ]+$/, '')) ? Buffer.alloc(0) : method,
   };
+}
+
+/**
+ * What the key makes of a file's patient, study and series, and with `instance` of its own UID: by these a person who has the
+ * original values and the key finds its job again. As far as the file tells.
+ */
+export function marksOf(head: Head, keyed: Keyed, issuer: string, instance: boolean): string[] {
+  const studyInstanceUID = trimUid(text(head, TAG.studyInstanceUID));
+  const identity = identityParts({ issuer: text(head, TAG.issuerOfPatientId) || trimId(issuer), patientId: text(head, TAG.patientId), studyInstanceUID });
+  const uids = [studyInstanceUID, text(head, TAG.seriesInstanceUID), ...(instance ? [text(head, TAG.sopInstanceUID)] : [])];
+  return [...(identity === undefined ? [] : [keyed.pseudonym('patient', identity)]), ...uids.filter((uid) => uid !== '').map((uid) => keyed.uids(uid))];
 }
 
 /** The pseudonym that a PatientID or AccessionNumber inside a sequence takes: the same as at the top level for the same value. */

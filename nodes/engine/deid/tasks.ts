@@ -21,8 +21,8 @@ export interface DeidFilesInput {
 }
 
 export type DeidFileOutput =
-  | { readonly kind: 'written'; readonly n: number; readonly sha256: string; readonly mtimeMs: number; readonly file: Omit<DicomFile, 'instance'> }
-  | { readonly kind: 'quarantined'; readonly n: number; readonly code: ErrorCode; readonly detail?: string };
+  | { readonly kind: 'written'; readonly n: number; readonly sha256: string; readonly mtimeMs: number; readonly file: Omit<DicomFile, 'instance'>; readonly marks?: readonly string[] }
+  | { readonly kind: 'quarantined'; readonly n: number; readonly code: ErrorCode; readonly detail?: string; readonly marks?: readonly string[] };
 
 let cached: { readonly id: string; readonly rules: DeidentificationRules } | undefined;
 
@@ -70,7 +70,9 @@ async function files(input: DeidFilesInput, context: TaskContext): Promise<DeidF
   const rules = rulesFor(input);
   const outputs: DeidFileOutput[] = [];
   for (const file of input.files) {
-    outputs.push(await rewriteOne(rules, file));
+    rules.takeMarks();
+    const output = await rewriteOne(rules, file);
+    outputs.push({ ...output, marks: rules.takeMarks() });
     context.progress(outputs.length, input.files.length);
   }
   return outputs;

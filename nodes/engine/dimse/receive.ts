@@ -141,7 +141,7 @@ export class Receiver implements AsyncDisposable {
 
   /** Running jobs keep nobody from sending: what comes in meanwhile waits as received. */
   async #gate(): Promise<boolean> {
-    const room = await this.#options.ledger.room();
+    const room = await this.#options.ledger.room(this.sourceKey);
     return room === 'free' || room === 'slots';
   }
 
@@ -276,8 +276,8 @@ export class Receiver implements AsyncDisposable {
         if (taken.kind !== 'refused') return;
       } catch (thrown) {
         const error = toExdicomError(thrown, { stage: 'receive', job: token.name });
-        // None of its instances could be recorded, and each sender was told so.
-        if (error.code === 'NOTHING_TO_DO') return;
+        // None of its instances could be recorded, and each sender was told so; or a person cancelled it.
+        if (error.code === 'NOTHING_TO_DO' || error.code === 'JOB_CANCELLED') return;
         this.#options.onError?.(error);
         if (!error.retryable) return;
       }

@@ -29,6 +29,8 @@ export interface WatchHandler {
   room(): Promise<boolean>;
   /** Makes a job of it. What it throws is about this item alone, unless it says otherwise by its code. */
   take(candidate: Candidate, signal: AbortSignal): Promise<TakenAs>;
+  /** What was put back is gone, or another now. */
+  letGo?(original: Pick<Candidate, 'kind' | 'roots' | 'fingerprint'>): void;
   /** After each look: what is still there but not taken, whether there was room, what went wrong. */
   looked(result: Look): void;
 }
@@ -65,7 +67,7 @@ export class FolderWatcher {
   /** Roots of open jobs, whatever becomes of them meanwhile. */
   readonly #open = new Set<string>();
   /** Roots that were put back, with the state in which they lie there: not taken again until they change. */
-  readonly #leftAlone = new Map<string, string>();
+  readonly #leftAlone = new Map<string, Pick<Candidate, 'kind' | 'roots' | 'fingerprint'>>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #again = false;
@@ -86,9 +88,9 @@ export class FolderWatcher {
   }
 
   /** The job of these has closed and disposed of them; `putBack`: they stay where they are, until somebody changes them. */
-  release(roots: readonly string[], putBack?: { readonly fingerprint: string }): void {
+  release(roots: readonly string[], putBack?: Pick<Candidate, 'kind' | 'roots' | 'fingerprint'>): void {
     for (const root of roots) this.#open.delete(root);
-    if (putBack !== undefined && roots[0] !== undefined) this.#leftAlone.set(roots[0], putBack.fingerprint);
+    if (putBack !== undefined && roots[0] !== undefined) this.#leftAlone.set(roots[0], putBack);
   }
 
   start(): void {
@@ -185,8 +187,8 @@ export class FolderWatcher {
     for (const candidate of candidates) {
       const key = candidate.roots[0]!; // a candidate has a root
       keys.add(key);
-      if (this.#leftAlone.get(key) === candidate.fingerprint) continue;
-      this.#leftAlone.delete(key);
+      if (this.#leftAlone.get(key)?.fingerprint === candidate.fingerprint) continue;
+      this.#letGo(key);
       let seen = this.#seen.get(key);
       if (seen?.fingerprint === candidate.fingerprint) seen.looks += 1;
       else {
@@ -196,8 +198,15 @@ export class FolderWatcher {
       all.push([candidate, seen]);
     }
     for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
-    for (const key of this.#leftAlone.keys()) if (!keys.has(key)) this.#leftAlone.delete(key);
+    for (const key of this.#leftAlone.keys()) if (!keys.has(key) && !this.#open.has(key)) this.#letGo(key);
     return all;
+  }
+
+  #letGo(key: string): void {
+    const original = this.#leftAlone.get(key);
+    if (original === undefined) return;
+    this.#leftAlone.delete(key);
+    this.#handler.letGo?.(original);
   }
 
   async #takeReady(all: readonly Found[], signal: AbortSignal): Promise<Look> {

@@ -73,11 +73,18 @@ export class Acting {
       const source = replay.source(row.sourceKey);
       if (source === undefined) throw new ExdicomError('SOURCE_UNREADABLE', { job: row.name, detail: 'no source node has its source' });
       const made = await source.again?.(jobOf(row), (original) => takeAgain(row, original, { of: id, who: operatorOf(who) }));
-      if (made === undefined) throw new ExdicomError('SOURCE_GONE', { job: row.name, detail: 'its original is no longer kept' });
+      if (made === undefined) throw new ExdicomError('SOURCE_GONE', { job: row.name, detail: await this.#whereGone(id) });
       return made;
     } finally {
       this.#again.delete(id);
     }
+  }
+
+  async #whereGone(id: JobId): Promise<string> {
+    const { core } = this.#parts;
+    const last = (await core.store.details(id)).sentAgainAs.at(-1);
+    const name = last === undefined ? undefined : (await core.store.job(last))?.name;
+    return name === undefined ? 'its original is no longer kept' : `its original is with ${name} now, as which it was sent again`;
   }
 
   async retryNow(what: JobId | { readonly destination: string }, who?: string): Promise<number> {

@@ -29,6 +29,7 @@ export class Closing {
   readonly #core: LedgerCore;
   readonly #replay: Replay;
   readonly #configuration: () => string;
+  readonly #settleRelease: (id: JobId) => Promise<void>;
   readonly #finishers = new Map<string, { readonly rule: FinishRule; readonly finisher: Finisher }>();
   readonly #timers = new Map<JobId, NodeJS.Timeout>();
   /** Jobs whose closing steps were asked for while they ran. */
@@ -36,10 +37,12 @@ export class Closing {
   /** Looks at one job follow one another. */
   readonly #looks = new Map<JobId, Promise<Finish>>();
 
-  constructor(core: LedgerCore, replay: Replay, configuration: () => string) {
+  /** @param settleRelease decides about the quarantined files that a job was made of. */
+  constructor(core: LedgerCore, replay: Replay, configuration: () => string, settleRelease: (id: JobId) => Promise<void>) {
     this.#core = core;
     this.#replay = replay;
     this.#configuration = configuration;
+    this.#settleRelease = settleRelease;
   }
 
   attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable {
@@ -181,7 +184,7 @@ export class Closing {
 
   async #steps(job: LiveJob): Promise<void> {
     const core = this.#core;
-    const { id, kind, name } = job.row;
+    const { id } = job.row;
     const done = new Set((await core.store.steps(id)).map(({ step }) => step));
     const step = async (what: string, work: () => Promise<ErrorCode | undefined>): Promise<void> => {
       if (done.has(what)) return;
@@ -194,14 +197,31 @@ export class Closing {
       return undefined;
     });
     await step('verify', () => Promise.resolve(job.row.error?.code));
+    // The originals of released files lie in quarantine: they leave it now, or stay.
+    if (job.row.releaseOf !== undefined) await step('quarantine', async () => { await this.#settleRelease(id); return undefined; });
+    else await this.#putAway(job, step, clear);
+    await clear();
+    const receipt = await core.store.close(id);
+    core.drop(id);
+    this.#again.delete(id);
+    this.#replay.forget(id);
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+    const { finishNode } = job.row;
+    if (finishNode !== undefined) await this.#announce(id, core.token(job.row), finishNode, receipt);
+  }
+
+  /** What the source does with the original. */
+  async #putAway({ row }: LiveJob, step: (what: string, work: () => Promise<ErrorCode | undefined>) => Promise<void>, clear: () => Promise<void>): Promise<void> {
+    const { id, kind, name } = row;
     try {
       await step('source', async () => {
-        const source = this.#replay.source(job.row.sourceKey);
+        const source = this.#replay.source(row.sourceKey);
         if (source === undefined) throw new ExdicomError('SOURCE_UNREADABLE', { job: name, stage: 'finish', detail: 'no source node has its source' });
-        const origin = await core.store.origin(id);
-        const reason = await core.store.reason(id);
+        const origin = await this.#core.store.origin(id);
+        const reason = await this.#core.store.reason(id);
         try {
-          await source.dispose(jobOf(job.row), origin === undefined ? undefined : JSON.parse(origin), DISPOSITIONS[job.row.outcome ?? 'failed'], reason);
+          await source.dispose(jobOf(row), origin === undefined ? undefined : JSON.parse(origin), DISPOSITIONS[row.outcome ?? 'failed'], reason);
           return undefined;
         } catch (thrown) {
           const error = toExdicomError(thrown);
@@ -215,15 +235,6 @@ export class Closing {
       if (HAS_ORIGINAL.has(kind)) await clear();
       throw thrown;
     }
-    await clear();
-    const receipt = await core.store.close(id);
-    core.drop(id);
-    this.#again.delete(id);
-    this.#replay.forget(id);
-    clearTimeout(this.#timers.get(id));
-    this.#timers.delete(id);
-    const { finishNode } = job.row;
-    if (finishNode !== undefined) await this.#announce(id, core.token(job.row), finishNode, receipt);
   }
 
   /** Hands the receipt to the finish node; a node that is not there now gets it at the next start. */

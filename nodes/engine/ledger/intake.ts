@@ -8,7 +8,7 @@ import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import type { AgainIntake, Intake, IntakeItem, Job, Room, SpooledItem, Taken } from './ledger-types';
 import type { Replay } from './replay';
-import type { Again, JobRow, NewJob, StoredItem } from './store';
+import type { Again, JobRow, NewJob, QuarantineSource, Release, StoredItem } from './store';
 import { itemName } from './tasks';
 
 /** How much room a job may need beside its own size: unpacked and de-identified copies. */
@@ -99,7 +99,7 @@ export class IntakeDesk {
   }
 
   /** Cancelled meanwhile, the job ends as that; after a failure it was none. */
-  async #takeIn(job: LiveJob, items: readonly IntakeItem[], bytes: number, signal: AbortSignal, again?: Again): Promise<Taken> {
+  async #takeIn(job: LiveJob, items: readonly IntakeItem[], bytes: number, signal: AbortSignal, again?: Again | Release): Promise<Taken> {
     const core = this.#core;
     const { id } = job.row;
     job.taking = true;
@@ -131,6 +131,25 @@ export class IntakeDesk {
       Object.assign(job, { sentHere: false, wantsSend: true });
       this.#replay.pump();
       return jobOf(job.row);
+    } finally {
+      this.#promised -= bytes * FACTOR;
+    }
+  }
+
+  /** Files that a person released from quarantine: as an original that is taken in again. */
+  async takeReleased({ name, ...source }: QuarantineSource, items: readonly IntakeItem[], release: Release): Promise<JobRow> {
+    const core = this.#core;
+    const bytes = items.reduce((sum, item) => sum + bytesOf(item), 0);
+    const room = await this.room(undefined, bytes);
+    if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { job: name, detail: room });
+    this.#promised += bytes * FACTOR;
+    try {
+      const job = core.add(await core.store.createJob(newJob({ ...source, kind: 'file', prefix: name.replace(/ \d+$/, '') }, 'file')));
+      const taken = await this.#takeIn(job, items, bytes, core.signal, release);
+      if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
+      Object.assign(job, { sentHere: false, wantsSend: true });
+      this.#replay.pump();
+      return job.row;
     } finally {
       this.#promised -= bytes * FACTOR;
     }
@@ -176,7 +195,7 @@ export class IntakeDesk {
     return spooled;
   }
 
-  async #complete(job: LiveJob, items: ReadonlyArray<{ readonly path: OwnPath; readonly bytes: number; readonly sha256: Sha256 }>, again?: Again): Promise<Taken> {
+  async #complete(job: LiveJob, items: ReadonlyArray<{ readonly path: OwnPath; readonly bytes: number; readonly sha256: Sha256 }>, again?: Again | Release): Promise<Taken> {
     const core = this.#core;
     const { id } = job.row;
     const path = items.length === 1 ? items[0]!.path : dirname(items[0]!.path) as OwnPath;

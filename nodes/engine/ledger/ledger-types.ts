@@ -240,7 +240,7 @@ export interface FinishRule {
 
 export interface Receipt {
   readonly receipt: 1;
-  readonly job: { readonly id: JobId; readonly name: string; readonly kind: JobKind; readonly outcome: Outcome; readonly attempts: number; readonly duplicateOf?: JobId };
+  readonly job: { readonly id: JobId; readonly name: string; readonly kind: JobKind; readonly outcome: Outcome; readonly attempts: number; readonly duplicateOf?: JobId; readonly againOf?: JobId };
   readonly source: { readonly key: SourceKey; readonly sha256?: Sha256; readonly bytes: number };
   readonly profile?: { readonly name: string; readonly settings: string };
   readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };
@@ -257,6 +257,8 @@ export interface Receipt {
   readonly error?: { readonly code: ErrorCode; readonly stage: Stage; readonly message: string };
   /** The event that closed the job: the journal's line with this number has this hash. */
   readonly journal: { readonly seq: number; readonly hash: string };
+  /** What persons did to the job, also since it closed. */
+  readonly acts: ReadonlyArray<{ readonly at: string; readonly event: string; readonly who: string; readonly instances?: string; readonly other?: string }>;
   readonly steps: ReadonlyArray<{ readonly step: string; readonly at: string; readonly code?: ErrorCode }>;
   readonly openedAt: string;
   readonly closedAt: string;
@@ -592,9 +594,14 @@ export interface Ledger {
   resume(target: HoldTarget, who?: string): Promise<void>;
 
   // quarantine
+  /** What lies in quarantine; of one job whatever was ever set aside, with what became of it. */
   quarantine(filter?: { readonly job?: JobId }): Promise<readonly QuarantinedFile[]>;
-  /** A new job of these files, to be de-identified under the named profile; they leave the quarantine when it closes with them verified. */
+  /**
+   * A new job of these files, to be de-identified under the named profile; they leave the quarantine when it closes with them
+   * verified, else they stay. `all` leaves out what was de-identified before it was set aside.
+   * @throws {ExdicomError} JOB_UNKNOWN, NOT_IN_QUARANTINE, RELEASE_REFUSED, CONFIG_INVALID, INTAKE_CLOSED
+   */
   release(id: JobId, instances: 'all' | readonly number[], profile: string, who?: string): Promise<JobToken>;
-  /** Resolves with how many were removed. */
+  /** Resolves with how many were removed. @throws {ExdicomError} JOB_UNKNOWN, NOT_IN_QUARANTINE */
   discard(id: JobId, instances: 'all' | readonly number[], who?: string): Promise<number>;
 }

@@ -23,6 +23,7 @@ import type {
 import { PreparationRecords } from './preparation';
 import { Presence } from './presence';
 import { Quarantine } from './quarantine';
+import { Releasing } from './releasing';
 import { Replay } from './replay';
 import { openStore } from './store-client';
 import type { StoreClient } from './store-client';
@@ -47,6 +48,7 @@ class SqliteLedger implements Ledger {
   readonly #preparation: PreparationRecords;
   readonly #deliveries: DeliveryRecords;
   readonly #closing: Closing;
+  readonly #releasing: Releasing;
   readonly #upkeep: Upkeep;
   readonly #asking: Asking;
   readonly #acting: Acting;
@@ -60,16 +62,18 @@ class SqliteLedger implements Ledger {
     const configuration = (): string => this.#configuration();
     this.#replay = new Replay(core);
     this.#quarantine = new Quarantine(core);
-    this.#closing = new Closing(core, this.#replay, configuration);
+    this.#closing = new Closing(core, this.#replay, configuration, (id) => this.#quarantine.settleRelease(id));
     this.#presence = new Presence(core, (node) => this.#closing.isFinisher(node), (job, settled) => { this.#left(job, settled); });
     this.#failing = new Failing(core, this.#replay, this.#quarantine, (job) => { void this.#closing.look(job); });
     this.#desk = new IntakeDesk(core, this.#replay, configuration, (job) => { this.#closing.run(job); });
+    this.#releasing = new Releasing(core, this.#quarantine, this.#desk);
     this.#extraction = new ExtractionRecords(core, this.#quarantine);
     this.#preparation = new PreparationRecords(core, this.#quarantine);
     this.#deliveries = new DeliveryRecords(core, this.#quarantine);
     this.#upkeep = new Upkeep(core, this.#desk, this.#quarantine);
     this.#replay.onRefused = (job) => this.#failing.refused(job);
     this.#replay.destinations.held = (address) => this.held({ destination: address });
+    core.circuits = () => this.#replay.destinations.circuits;
     this.#asking = new Asking(core, (job) => this.quarantine({ job }));
     this.#acting = new Acting({
       core, replay: this.#replay, close: (job) => { this.#closing.run(job); }, takeAgain: (closed, original, again) => this.#desk.takeAgain(closed, original, again),
@@ -341,8 +345,8 @@ class SqliteLedger implements Ledger {
   }
 
   async receipt(id: JobId): Promise<Receipt | undefined> {
-    const text = await this.#core.store.receipt(id);
-    return text === undefined ? undefined : JSON.parse(text) as Receipt;
+    const [text, acts] = await Promise.all([this.#core.store.receipt(id), this.#core.store.acts(id)]);
+    return text === undefined ? undefined : { ...JSON.parse(text) as Receipt, acts };
   }
 
   // ---------------------------------------------------------------------------------------------- asking and acting
@@ -401,9 +405,15 @@ class SqliteLedger implements Ledger {
 
   // ---------------------------------------------------------------------------------------------- quarantine
 
-  quarantine(_filter?: { readonly job?: JobId }): Promise<readonly QuarantinedFile[]> { return missing(); }
-  release(_id: JobId, _instances: 'all' | readonly number[], _profile: string, _who?: string): Promise<JobToken> { return missing(); }
-  discard(_id: JobId, _instances: 'all' | readonly number[], _who?: string): Promise<number> { return missing(); }
-}
+  quarantine({ job }: { readonly job?: JobId } = {}): Promise<readonly QuarantinedFile[]> {
+    return this.#quarantine.list(job);
+  }
 
-const missing = (): Promise<never> => Promise.reject(new ExdicomError('INTERNAL', { detail: 'not there yet' }));
+  release(id: JobId, instances: 'all' | readonly number[], profile: string, who?: string): Promise<JobToken> {
+    return this.#releasing.release(id, instances, profile, who);
+  }
+
+  discard(id: JobId, instances: 'all' | readonly number[], who?: string): Promise<number> {
+    return this.#quarantine.discard(id, instances, who);
+  }
+}

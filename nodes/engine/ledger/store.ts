@@ -5,7 +5,7 @@
 import type { ErrorCode, Stage } from '../errors';
 import type { DeliveryState, DicomFile, EntryKind, Extracted, JobId, Outcome, OwnPath, Sha256, SourceKey, VerificationLevel } from '../model';
 import type {
-  DeliveryResult, FoundEntry, Hold, HoldMode, HoldTarget, Job, JobEvent, JobFilter, JobKind, LedgerCounts, Marks, Preparation, PreparedFile, Reason, RetryPolicy, Shown, SpooledItem,
+  DeliveryResult, FoundEntry, Hold, HoldMode, HoldTarget, Job, JobEvent, JobFilter, JobKind, LedgerCounts, Marks, Preparation, PreparedFile, Reason, Receipt, RetryPolicy, Shown, SpooledItem,
 } from './ledger-types';
 
 /** Crashes of one stage of one job after which it is not tried again. */
@@ -114,8 +114,13 @@ export interface QuarantineRequest {
   readonly detail?: string;
 }
 
+/** How a file leaves the quarantine. `removed`: by hand. */
+export type Departure = 'released' | 'discarded' | 'expired' | 'removed';
+
 export interface QuarantineRow {
   readonly job: JobId;
+  /** The job's name. */
+  readonly name: string;
   /** Name of the job's folder in the quarantine folder. */
   readonly folder: string;
   readonly instance: number;
@@ -123,6 +128,34 @@ export interface QuarantineRow {
   readonly stage: Stage;
   readonly detail?: string;
   readonly at: number;
+  /** It lies in the quarantine folder, or has lain there. */
+  readonly moved: boolean;
+  /** Name of the profile that had de-identified it before it was set aside. */
+  readonly profile?: string;
+  /** The job that it is released into. */
+  readonly releasedTo?: JobId;
+  /** Who released or discarded it, and when. */
+  readonly who?: string;
+  readonly decidedAt?: number;
+  /** `elsewhere`: the released file of another job, in whose folder it stays. */
+  readonly gone?: Departure | 'elsewhere';
+  readonly goneAt?: number;
+}
+
+/** What a release needs of the job that its files come from, which may be purged by then. */
+export interface QuarantineSource {
+  readonly name: string;
+  readonly sourceKey: SourceKey;
+  readonly issuer?: string;
+  readonly topic?: string;
+}
+
+/** A job of released files: where they come from, and for each item of the job the instance that it was there. */
+export interface Release {
+  readonly of: JobId;
+  readonly who: string;
+  readonly profile: string;
+  readonly instances: readonly number[];
 }
 
 /** What planning needs to know of each file; the ledger has looked at the disk already. */
@@ -211,7 +244,7 @@ export interface JobStore {
   /** An item numbered 0 gets the next number. */
   addItems(id: JobId, items: readonly StoredItem[]): Promise<void>;
   /** Judges duplicates: a duplicate comes back `closing`, anything else `open`. */
-  completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again): Promise<JobRow>;
+  completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again | Release): Promise<JobRow>;
   items(id: JobId): Promise<readonly StoredItem[]>;
   origin(id: JobId): Promise<string | undefined>;
   /** Origins, as JSON, of the jobs of a source that are not closed. */
@@ -226,6 +259,8 @@ export interface JobStore {
   /** Notes by what a job is found again: what a key made of a value, and original UIDs of a job that is not de-identified. Only digests are kept. */
   mark(id: JobId, marks: { readonly keyed: readonly string[]; readonly uids: readonly string[] }): Promise<void>;
   find(marks: Marks): Promise<readonly JobRow[]>;
+  /** What persons did to a job. */
+  acts(id: JobId): Promise<Receipt['acts']>;
   /** Of the destinations of this address or label. */
   addresses(name: string): Promise<readonly string[]>;
 
@@ -284,10 +319,21 @@ export interface JobStore {
   /** Noted, but not yet known to lie in the quarantine folder; of one job or of all. */
   unmoved(id: JobId | undefined): Promise<ReadonlyArray<QuarantineRow & { readonly path: OwnPath }>>;
   moved(job: JobId, instances: readonly number[]): Promise<void>;
-  /** Every folder and instance that should lie in the quarantine folder. */
-  quarantined(): Promise<readonly QuarantineRow[]>;
-  unquarantine(rows: ReadonlyArray<{ readonly job: JobId; readonly instance: number }>): Promise<void>;
+  /** What should lie in the quarantine folder; of one job or of all. */
+  quarantined(job: JobId | undefined): Promise<readonly QuarantineRow[]>;
+  /** Of these what is older and nobody works on. */
+  expired(before: number): Promise<readonly QuarantineRow[]>;
+  /** They leave; `who`, where a person decided it now. Resolves with how many had not left before. */
+  departed(rows: readonly QuarantineRow[], why: Departure, who: string | undefined): Promise<number>;
+  /** They have left, and their files may still be there. */
+  unremoved(): Promise<readonly QuarantineRow[]>;
+  removed(rows: readonly QuarantineRow[]): Promise<void>;
   quarantineCount(): Promise<number>;
+  quarantineSource(job: JobId): Promise<QuarantineSource | undefined>;
+  /** The quarantined files that this job, which is closing, was made of: whether each was verified at every required destination. */
+  releasedInto(id: JobId): Promise<ReadonlyArray<QuarantineRow & { readonly verified: boolean }>>;
+  /** They stay, and may be released again. */
+  unreleased(rows: readonly QuarantineRow[]): Promise<void>;
 
   /** False where another fingerprint was remembered before. */
   rememberKey(name: string, fingerprint: string): Promise<boolean>;
@@ -319,8 +365,8 @@ export interface JobStore {
   receipt(id: JobId): Promise<string | undefined>;
   unannounced(): Promise<readonly Announcement[]>;
   announced(id: JobId): Promise<void>;
-  /** Removes closed jobs older than `closedBefore` and resolves with quarantined files older than `quarantinedBefore`, forgotten as well. */
-  purge(closedBefore: number, quarantinedBefore: number): Promise<readonly QuarantineRow[]>;
+  /** Removes closed jobs older than that, and events that the journal has. */
+  purge(closedBefore: number): Promise<void>;
 }
 
 /** The same calls as the thread that holds the database does them. */

@@ -1,7 +1,7 @@
 /** What the ledger does with files, on worker threads. */
 import { createHash } from 'node:crypto';
 import {
-  closeSync, constants, copyFileSync, existsSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync, writeSync,
+  closeSync, constants, copyFileSync, existsSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync, writeSync,
 } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -149,18 +149,19 @@ function remove({ files, folders }: { readonly files: readonly string[]; readonl
 export interface AsideInput {
   /** The job's folder in the quarantine folder. */
   readonly folder: string;
-  readonly files: ReadonlyArray<{ readonly path: string; readonly name: string }>;
-  /** Text of `reason.json`, which is written anew. */
-  readonly reason: string;
+  readonly files: ReadonlyArray<{ readonly path: string; readonly name: string; /** Written beside it. */ readonly reason: { readonly name: string; readonly text: string } }>;
 }
 
 /**
  * Sets files aside by a second name for the same bytes, so that a job that is sent again finds everything where it was;
  * its own name goes when the job closes. Doing it twice does no harm.
  */
-function aside({ folder, files, reason }: AsideInput): void {
+function aside({ folder, files }: AsideInput): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const { path, name } of files) {
+  for (const { path, name, reason } of files) {
+    const half = join(folder, `${reason.name}.part`);
+    writeFileSync(half, reason.text, { mode: 0o600, flush: true });
+    renameSync(half, join(folder, reason.name));
     const target = join(folder, name);
     if (existsSync(target) || !existsSync(path)) continue;
     try {
@@ -172,14 +173,24 @@ function aside({ folder, files, reason }: AsideInput): void {
     const handle = openSync(target, 'r+');
     try { fsyncSync(handle); } finally { closeSync(handle); }
   }
-  const half = join(folder, 'reason.json.part');
-  writeFileSync(half, reason, { mode: 0o600, flush: true });
-  renameSync(half, join(folder, 'reason.json'));
   syncFolder(folder);
+}
+
+/** Removes files below `root`, and then the folders that hold nothing more of ours: what a person put there stays. */
+function unaside({ root, names }: { readonly root: string; readonly names: readonly string[] }): void {
+  remove({ files: names.map((name) => join(root, name)), folders: [] });
+  for (const folder of new Set(names.map((name) => dirname(join(root, name))))) {
+    try {
+      // The list of reasons that an older version kept for the folder.
+      if (readdirSync(folder).join() === 'reason.json') unlinkSync(join(folder, 'reason.json'));
+      rmdirSync(folder);
+    } catch { /* It is not empty, or gone already. */ }
+  }
 }
 
 export const ledgerTasks = {
   'ledger.aside': aside,
+  'ledger.unaside': unaside,
   'ledger.spool': spool,
   'ledger.look': look,
   'ledger.remove': remove,

@@ -59,9 +59,10 @@ export class Upkeep {
   async purge(): Promise<void> {
     const { retention, quarantineRetention } = this.#core.settings;
     const now = Date.now();
-    const expired = await this.#core.store.purge(now - retention * DAY, quarantineRetention === 0 ? 0 : now - quarantineRetention * DAY);
-    await this.#quarantine.remove(expired);
+    await this.#core.store.purge(now - retention * DAY);
+    if (quarantineRetention > 0) await this.#quarantine.expire(now - quarantineRetention * DAY);
     await this.#quarantine.reconcile();
+    await this.#quarantine.clear();
     await this.#purgeDone(now - retention * DAY);
   }
 

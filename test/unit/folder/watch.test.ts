@@ -174,20 +174,40 @@ describe('a watched folder', () => {
     });
   });
 
-  it('leaves alone what was put back, until somebody changes it', async () => {
-    let fingerprint = '';
-    await watching(async ({ folder, watcher, taken, look }) => {
+  it('leaves alone what was put back, until somebody changes it or takes it away', async () => {
+    let last: Candidate | undefined;
+    const letGo: string[] = [];
+    await watching(async ({ folder, watcher, look }) => {
       const path = join(folder, 'a.zip');
+      const taken = (): Candidate | undefined => { const candidate = last; last = undefined; return candidate; };
       await writeFile(path, 'x');
       await look(2);
-      watcher.release([path], { fingerprint });
+      const first = taken()!;
+      watcher.release([path], first);
       await look(3);
-      assert.equal(taken.length, 0);
+      assert.deepEqual([taken(), letGo], [undefined, []]);
       await appendFile(path, 'y');
       await look(2);
-      assert.equal(fingerprint === '', false);
-      watcher.release([path]);
-    }, {}, { take: async (candidate) => { fingerprint = candidate.fingerprint; return 'job'; } });
+      const second = taken()!;
+      assert.deepEqual(letGo, [first.fingerprint]);
+      watcher.release([path], second);
+      await look(2);
+      await rm(path);
+      await look(1);
+      assert.deepEqual(letGo, [first.fingerprint, second.fingerprint]);
+    }, {}, { take: async (candidate) => { last = candidate; return 'job'; }, letGo: ({ fingerprint }) => { letGo.push(fingerprint); } });
+  });
+
+  it('leaves alone what the ledger says was put back', async () => {
+    let asked = 0;
+    await watching(async ({ folder, look }) => {
+      await writeFile(join(folder, 'a.zip'), 'x');
+      await look(6);
+      assert.equal(asked, 1);
+      await appendFile(join(folder, 'a.zip'), 'y');
+      await look(2);
+      assert.equal(asked, 2);
+    }, {}, { take: async () => { asked += 1; return 'put-back'; } });
   });
 
   it('tries again, but not at once, what could not be taken, and goes on with the rest', async () => {

@@ -7,8 +7,9 @@ import { assess } from './closing';
 import type { Database, Row, Value } from './database';
 import { present, text } from './job-table';
 import type { JobTable } from './job-table';
+import { readActs } from './receipt';
 
-type AskingCalls = Pick<JobStore, 'jobs' | 'counts' | 'details' | 'mark' | 'find' | 'addresses'>;
+type AskingCalls = Pick<JobStore, 'jobs' | 'counts' | 'details' | 'mark' | 'find' | 'addresses' | 'acts'>;
 
 const STATES: readonly JobState[] = ['receiving', 'open', 'parked', 'needs-password', 'closing', 'closed'];
 const OUTCOMES: readonly Outcome[] = ['complete', 'with-exceptions', 'failed', 'cancelled', 'duplicate'];
@@ -28,9 +29,6 @@ const readEvent = (row: Row): JobEvent => ({
     instances: text(row['instances']), other: text(row['other']),
   }),
 });
-
-/** Every event of a job that the ledger still has. */
-export const eventsOf = (database: Database, id: JobId): JobEvent[] => database.all('SELECT * FROM event WHERE job = ? ORDER BY seq', id).map(readEvent);
 
 export function askingOperations(database: Database, table: JobTable): Synchronous<AskingCalls> {
   /** Addresses of the destinations of this address or label. */
@@ -80,7 +78,7 @@ export function askingOperations(database: Database, table: JobTable): Synchrono
         row,
         assessment: assess(database, table, id, required),
         sentAgainAs: database.all('SELECT id FROM job WHERE again_of = ? ORDER BY n', id).map((again) => again['id'] as JobId),
-        events: eventsOf(database, id),
+        events: database.all('SELECT * FROM event WHERE job = ? ORDER BY seq', id).map(readEvent),
       };
     },
 
@@ -111,5 +109,7 @@ export function askingOperations(database: Database, table: JobTable): Synchrono
     },
 
     addresses,
+
+    acts: (id: JobId) => readActs(database, id),
   };
 }

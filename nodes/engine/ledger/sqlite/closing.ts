@@ -1,12 +1,11 @@
 /** What a job adds up to, the steps of its closing, and what is kept of it afterwards. */
 import type { ErrorCode } from '../../errors';
 import type { EntryKind, JobId, Outcome } from '../../model';
-import type { Announcement, Assessment, DestinationCounts, ErrorFacts, JobStore, QuarantineRow, Step, Synchronous } from '../store';
+import type { Announcement, Assessment, DestinationCounts, ErrorFacts, JobStore, Step, Synchronous } from '../store';
 import type { Database } from './database';
 import { number, present, text } from './job-table';
 import type { JobTable } from './job-table';
 import { removeJob } from './jobs';
-import { readQuarantine } from './quarantine';
 import { buildReason, buildReceipt } from './receipt';
 
 type ClosingCalls = Pick<JobStore,
@@ -140,7 +139,7 @@ export function closingOperations(database: Database, table: JobTable): Synchron
       database.run('UPDATE job SET announced = 1 WHERE id = ?', id);
     },
 
-    purge(closedBefore: number, quarantinedBefore: number): QuarantineRow[] {
+    purge(closedBefore: number) {
       for (const { id } of database.all("SELECT id FROM job WHERE state = 'closed' AND closed_at < ? LIMIT ?", closedBefore, PURGE_GROUP)) {
         table.event(String(id), 'purged');
         removeJob(database, table, String(id));
@@ -148,7 +147,8 @@ export function closingOperations(database: Database, table: JobTable): Synchron
       database.run(
         'DELETE FROM event WHERE at < ? AND (job IS NULL OR job NOT IN (SELECT id FROM job)) AND (line IS NULL OR seq <= ?)', closedBefore, database.journaled,
       );
-      return database.all('SELECT * FROM quarantine WHERE moved = 1 AND at < ?', quarantinedBefore).map(readQuarantine);
+      // What became of quarantined files is told as long as their job is.
+      database.run('DELETE FROM quarantine WHERE gone IS NOT NULL AND moved = 2 AND job NOT IN (SELECT id FROM job)');
     },
   };
 }

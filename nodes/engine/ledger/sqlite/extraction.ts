@@ -35,7 +35,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
       job, instance, conflict ? 'conflict' : 'instance', mark, found.dataSetSha256, generation, database.seal(job, { patient: found.patient }),
     );
     if (conflict) {
-      noteQuarantine(database, table, id, { instance, code: 'UID_CONFLICT', stage: 'extract', path: found.path });
+      if (noteQuarantine(database, table, id, { instance, code: 'UID_CONFLICT', stage: 'extract', path: found.path })) table.event(id, 'quarantined', { code: 'UID_CONFLICT', stage: 'extract', instances: [instance] });
       return { entry, kind: 'conflict', code: 'UID_CONFLICT', instance };
     }
     const { path, bytes, sha256, patient: _patient, dataSetSha256: _dataSet, ...facts } = found;
@@ -52,7 +52,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
       database.run('UPDATE job SET generation = generation + 1, entries = 0, extraction_settings = NULL, extraction_summary = NULL WHERE n = ?', job);
       database.run('DELETE FROM entry WHERE job = ?', job);
       database.run("DELETE FROM file WHERE job = ? AND stage = 'extract'", job);
-      database.run("DELETE FROM quarantine WHERE job = ? AND stage = 'extract' AND moved = 0", id);
+      database.run("DELETE FROM quarantine WHERE job = ? AND stage = 'extract' AND (moved = 0 OR gone = 'elsewhere')", id);
     },
 
     addEntries(id: JobId, entries: readonly FoundEntry[], mtimes: readonly (number | undefined)[]): JudgedEntry[] {

@@ -141,6 +141,8 @@ export class JobTable {
         study: sealed?.study,
         digest: text(row['digest']) as Sha256 | undefined,
         duplicateOf: text(row['duplicate_of']) as JobId | undefined,
+        releaseOf: text(row['release_of']) as JobId | undefined,
+        profile: text(row['release_profile']),
         againOf: text(row['again_of']) as JobId | undefined,
         path: text(row['path']) as OwnPath | undefined,
         failingSince: number(row['failing_since']),

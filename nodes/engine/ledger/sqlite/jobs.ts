@@ -5,10 +5,11 @@ import type { Stage } from '../../errors';
 import type { JobId, OwnPath, Sha256, SourceKey } from '../../model';
 import type { RetryPolicy } from '../ledger-types';
 import { CONDEMNED_AT } from '../store';
-import type { Again, ErrorFacts, JobRow, JobStore, NewJob, Parking, StoredItem, Synchronous } from '../store';
+import type { Again, ErrorFacts, JobRow, JobStore, NewJob, Parking, Release, StoredItem, Synchronous } from '../store';
 import type { Database } from './database';
 import { text } from './job-table';
 import type { JobTable } from './job-table';
+import { beginRelease } from './quarantine';
 
 const CHILDREN = ['item', 'entry', 'instance', 'file', 'delivery', 'step', 'crash', 'subject'] as const;
 
@@ -84,8 +85,13 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       table.set(id, {});
     },
 
-    completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again): JobRow {
+    completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again | Release): JobRow {
       if (table.decided(id)) return table.read(id);
+      if (again !== undefined && 'profile' in again) {
+        table.set(id, { state: 'open', attempt: 0, path, digest, bytes, release_of: again.of, release_profile: again.profile });
+        beginRelease(database, table, id, again);
+        return table.read(id);
+      }
       if (again !== undefined) {
         const family = text(database.get('SELECT coalesce(family, id) AS family FROM job WHERE id = ?', again.of)?.['family']);
         database.run('DELETE FROM put_back WHERE (source_key, mark) = (SELECT source_key, origin_mark FROM job WHERE id = ?)', id);
@@ -97,7 +103,7 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       // Of the same source only: another source leads into another flow, or stands for another hospital.
       const twin = database.get(
         `SELECT other.id FROM job AS other JOIN job AS this ON this.id = ?1
-         WHERE other.digest = ?2 AND other.n <> this.n AND other.source_key = this.source_key
+         WHERE other.digest = ?2 AND other.n <> this.n AND other.source_key = this.source_key AND other.release_of IS NULL
            AND (other.state IN ('open', 'parked', 'needs-password') AND other.issuer_mark = this.issuer_mark
              OR other.state = 'closing' AND other.outcome = 'complete' AND other.configuration = ?3 AND other.issuer_mark = this.issuer_mark
              OR other.state = 'closed' AND other.outcome = 'complete' AND other.configuration = ?3 AND other.issuer_mark = this.issuer_mark)

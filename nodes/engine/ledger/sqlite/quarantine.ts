@@ -12,7 +12,7 @@ import { number, present, text } from './job-table';
 import type { JobTable } from './job-table';
 
 type QuarantineCalls = Pick<JobStore,
-  | 'quarantine' | 'quarantinedOf' | 'unmoved' | 'moved' | 'quarantined' | 'departed' | 'unremoved' | 'removed' | 'quarantineCount' | 'quarantineSource' | 'releasedInto'
+  | 'quarantine' | 'quarantinedOf' | 'unmoved' | 'moved' | 'quarantined' | 'expired' | 'departed' | 'unremoved' | 'removed' | 'quarantineCount' | 'quarantineSource' | 'releasedInto'
   | 'unreleased'>;
 
 const COLUMNS = 'q.*, coalesce(s.name, j.name, q.folder) AS name FROM quarantine AS q LEFT JOIN quarantine_source AS s ON s.job = q.job LEFT JOIN job AS j ON j.id = q.job';
@@ -114,13 +114,17 @@ export function quarantineOperations(database: Database, table: JobTable): Synch
 
     quarantined: (job: JobId | undefined) => selectQuarantine(database, `${held} AND (?1 IS NULL OR q.job = ?1) ORDER BY q.folder, q.instance`, job),
 
+    expired: (before: number) => selectQuarantine(
+      database, `${held} AND q.at < ? AND q.released_to IS NULL AND (j.state IS NULL OR j.state = 'closed') ORDER BY q.folder, q.instance`, before,
+    ),
+
     departed(rows, why: Departure, who: string | undefined) {
       const now = Date.now();
       const left = rows.filter(({ job, instance }) => database.run(
         `UPDATE quarantine SET gone = ?1, gone_at = ?2, who = coalesce(?3, who), decided_at = CASE WHEN ?3 IS NULL THEN decided_at ELSE ?2 END
          WHERE job = ?4 AND instance = ?5 AND moved = 1 AND gone IS NULL`, why, now, who, job, instance,
       ) > 0);
-      for (const to of Map.groupBy(left, ({ releasedTo }) => releasedTo)) tell(table, EVENTS[why], to[1].map(({ stage: _stage, ...row }) => row), { who, other: to[0] });
+      for (const [other, some] of Map.groupBy(left, ({ releasedTo }) => releasedTo)) tell(table, EVENTS[why], some.map(({ stage: _stage, ...row }) => row), { who, other });
       dropSources(database);
       return left.length;
     },

@@ -10,6 +10,13 @@ import type { JobTable } from './job-table';
 
 const time = (at: number): string => new Date(at).toISOString();
 
+/** What persons did to a job. */
+export function readActs(database: Database, id: string): Receipt['acts'] {
+  return database.all('SELECT at, event, who, instances, other FROM event WHERE job = ? AND who IS NOT NULL ORDER BY seq', id).map((row) => ({
+    at: time(Number(row['at'])), event: String(row['event']), who: String(row['who']), ...present({ instances: text(row['instances']), other: text(row['other']) }),
+  }));
+}
+
 /** Failed deliveries of a job, in order of destinations and instances. */
 function failures(database: Database, job: number): Receipt['failed'] {
   return database.all(
@@ -51,7 +58,7 @@ export function buildReceipt(database: Database, table: JobTable, job: JobRow, a
   const name = text(profile?.['profile_name']);
   return {
     receipt: 1,
-    job: { id: job.id, name: job.name, kind: job.kind, outcome: job.outcome ?? 'failed', attempts: job.attempt, ...present({ duplicateOf: job.duplicateOf }) },
+    job: { id: job.id, name: job.name, kind: job.kind, outcome: job.outcome ?? 'failed', attempts: job.attempt, ...present({ duplicateOf: job.duplicateOf, againOf: job.againOf }) },
     source: { key: job.sourceKey, bytes: job.bytes, ...present({ sha256: job.digest }) },
     ...(name === undefined ? {} : { profile: { name, settings: String(profile?.['profile_fingerprint']) } }),
     entries: assessment.entries,
@@ -65,6 +72,7 @@ export function buildReceipt(database: Database, table: JobTable, job: JobRow, a
     })),
     ...present({ error: job.error }),
     journal: table.head(),
+    acts: readActs(database, job.id),
     steps: steps.map(({ step, at, code }) => ({ step, at: time(at), ...present({ code }) })),
     openedAt: time(job.createdAt),
     closedAt: time(Date.now()),

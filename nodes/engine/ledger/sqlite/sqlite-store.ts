@@ -9,6 +9,7 @@ import { extractionOperations } from './extraction';
 import { fileOperations } from './files';
 import { jobOperations } from './jobs';
 import { JobTable } from './job-table';
+import { quarantineOperations } from './quarantine';
 
 export function sqliteStore(database: Database): Synchronous<JobStore> {
   const table = new JobTable(database);
@@ -17,6 +18,7 @@ export function sqliteStore(database: Database): Synchronous<JobStore> {
     ...extractionOperations(database, table),
     ...fileOperations(database, table),
     ...deliveryOperations(database, table),
+    ...quarantineOperations(database, table),
     ...closingOperations(database, table),
     ...askingOperations(database, table),
     ...actingOperations(database, table),
