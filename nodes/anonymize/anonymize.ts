@@ -2,7 +2,7 @@ import { anonymize } from '../engine/deid/anonymize';
 import { jobKey, loadKey } from '../engine/deid/key';
 import { filesOf } from '../runtime/files';
 import { configureLedgers } from '../runtime/ledgers';
-import { profileNode } from '../runtime/profile';
+import { profileNamed, profileNode } from '../runtime/profile';
 import { useConfig } from '../runtime/red';
 import type { Red } from '../runtime/red';
 import { register } from '../runtime/register';
@@ -23,8 +23,10 @@ export = (RED: Red): void => {
         owned.push(useConfig(config, node), configureLedgers(node.id, () => `profile:${use.profile.fingerprint}`));
         return use;
       },
-      work: async (arrival, { profile, key: sources }, status) => {
+      work: async (arrival, own, status) => {
         const { message, ledger, token, signal, progress } = arrival;
+        const { profile: released } = await ledger.job(token.id);
+        const { profile, key: sources } = released === undefined ? own : profileNamed(RED, released);
         const key = sources === undefined ? await jobKey(ledger, token.id) : await loadKey(sources, profile.scope, ledger);
         const files = await filesOf(arrival);
         const result = await anonymize(ledger, token, files, { profile, key }, {

@@ -17,6 +17,21 @@ export interface ProfileNode extends ConfigNode {
   readonly failure?: ExdicomError;
 }
 
+/**
+ * The profile of this name, wherever in the flows it is: what a person has released a file under.
+ * @throws {ExdicomError} PROFILE_MISSING where there is none, or several.
+ */
+export function profileNamed(RED: Red, name: string): ProfileUse {
+  const found: ProfileUse[] = [];
+  RED.nodes.eachNode(({ id, type }) => {
+    const use = type === 'exdicom-deid-profile' ? (configNode(RED, id, type) as ProfileNode | undefined)?.use : undefined; // as below
+    if (use?.profile.name === name) found.push(use);
+  });
+  const [use, ...others] = found;
+  if (use === undefined || others.length > 0) throw new ExdicomError('PROFILE_MISSING', { detail: `${found.length} have it` });
+  return use;
+}
+
 /** @throws {ExdicomError} CONFIG_INVALID where none is chosen, or it is disabled or not valid. */
 export function profileNode(RED: Red, id: string | undefined): { readonly node: ProfileNode; readonly use: ProfileUse } {
   const node = configNode(RED, id, 'exdicom-deid-profile') as ProfileNode | undefined; // registered under this type by nodes/deid-profile alone

@@ -59,8 +59,8 @@ describe('planted identifiers', () => {
     assert.deepEqual(told(await run.onDisk()), []);
     const received = await filesBelow(join(run.data, 'received'));
     assert.equal(received.length, 7, received.join(' '));
-    // The conflict, the secondary capture and the one that is cut off, with their reason.
-    assert.equal((await filesBelow(join(run.data, 'quarantine'))).length, 4);
+    // The conflict, the secondary capture and the one that is cut off, each with its reason.
+    assert.equal((await filesBelow(join(run.data, 'quarantine'))).length, 6);
     assert.equal((await run.working()).length, 1); // the locked archive waits for its password
     await red.stop();
     assert.equal(red.exited?.code, 0);

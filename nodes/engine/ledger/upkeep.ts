@@ -17,7 +17,7 @@ const quietly = (work: () => Promise<void>) => (): void => { work().catch(() => 
 export async function makeFolders({ folders }: LedgerCore): Promise<void> {
   // The journal's is its writer's: a job does not wait for it.
   const { journal: _journal, ...needed } = folders;
-  for (const folder of Object.values(needed) as string[]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const folder of Object.values(needed)) await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
 export class Upkeep {

@@ -81,7 +81,7 @@ test('the same UID with other content is a conflict at a destination that has it
   const files = await bench.prepare(second, await bench.extract(second, ['1.1#changed', '1.2#b']));
   const planned = await bench.ledger.planDeliveries(second.id, pacs, files);
   assert.deepEqual(planned.map(({ state, code }) => [state, code]), [['failed', 'UID_CONFLICT'], ['pending', undefined]]);
-  assert.deepEqual((await readdir(join(bench.ledger.folders.quarantine, 'folder-in-0002'))).toSorted(), ['000001.dcm', 'reason.json']);
+  assert.deepEqual((await readdir(join(bench.ledger.folders.quarantine, 'folder-in-0002'))).toSorted(), ['000001.dcm', '000001.reason.json']);
   assert.equal(existsSync(files[0]!.path), true, 'another destination may still need it');
   assert.equal((await bench.ledger.planDeliveries(second.id, destination('other'), files))[0]?.state, 'pending');
 });

@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
-import { ExdicomError } from '../../../nodes/engine/errors';
+import { ERRORS, ExdicomError } from '../../../nodes/engine/errors';
 import { Bench, destination, notDicom, sha256, until } from './fixture';
 
 test('a job whose instances are all verified closes as complete, once, and leaves nothing in the work folder', async () => {
@@ -119,10 +119,11 @@ test('duplicates are dropped, conflicts and quarantined files are set aside with
   const { instances, verified, quarantined, leftOut } = receipt.destinations[0]!;
   assert.deepEqual({ instances, verified, quarantined, leftOut }, { instances: 3, verified: 2, quarantined: 1, leftOut: 0 });
   const folder = join(bench.ledger.folders.quarantine, 'folder-in-0001');
-  assert.deepEqual((await readdir(folder)).toSorted(), ['000002.dcm', '000004.dcm', 'reason.json']);
+  assert.deepEqual((await readdir(folder)).toSorted(), ['000002.dcm', '000002.reason.json', '000004.dcm', '000004.reason.json']);
   assert.equal(await readFile(join(folder, '000002.dcm'), 'utf8'), '1.1#other');
-  const reason = JSON.parse(await readFile(join(folder, 'reason.json'), 'utf8')) as { files: Array<{ instance: number; code: string; stage: string }> };
-  assert.deepEqual(reason.files.map(({ instance, code, stage }) => [instance, code, stage]), [[2, 'UID_CONFLICT', 'extract'], [4, 'RISK_BURNED_IN', 'anonymize']]);
+  const reason = JSON.parse(await readFile(join(folder, '000004.reason.json'), 'utf8')) as Record<string, unknown>;
+  const { cause, remedy } = ERRORS.RISK_BURNED_IN;
+  assert.deepEqual(reason, { file: '000004.dcm', job: 'folder-in 0001', instance: 4, code: 'RISK_BURNED_IN', cause, remedy, stage: 'anonymize', at: reason['at'], detail: 'offset 12' });
   assert.equal(bench.ledger.status().quarantined, 2);
 });
 

@@ -25,7 +25,7 @@ test('closed jobs and their receipts go after their retention, quarantined files
   assert.deepEqual(await bench.ledger.jobs(), []);
   assert.equal(bench.ledger.status().quarantined, 2);
   const folder = join(bench.ledger.folders.quarantine, 'folder-in-0001');
-  assert.equal((await readdir(folder)).length, 3);
+  assert.equal((await readdir(folder)).length, 4);
   await rm(join(folder, '000002.dcm'));
   await bench.restart();
   await until(() => bench.ledger.status().quarantined === 1);
