@@ -1,19 +1,16 @@
 /** Writes a planned file and takes its SHA-256 on the way; never more than a few MiB in memory. */
-import { createHash } from 'node:crypto';
-import type { Hash } from 'node:crypto';
-import { closeSync, openSync, read, rmSync, write, writeSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { createHash, hash } from 'node:crypto';
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { createDeflateRaw } from 'node:zlib';
+import { Copier } from './copier';
 import type { Piece, Plan } from './plan';
-import { Unreadable } from './source';
 import type { ByteSource } from './source';
 
 const BLOCK = 1 << 20;
-/** Above this, reading and writing go on in other threads while this one hashes. */
-const LARGE = 4 << 20;
-
-const readAsync = promisify(read);
-const writeAsync = promisify(write);
+/** Ranges of at least so many bytes are copied by a second thread while this one hashes; a smaller file does not start it. */
+const LONG = 8 << 20;
+/** A new file, by numbers: their names are looked up at every call. */
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 
 export interface Written {
   readonly bytes: number;
@@ -28,14 +25,12 @@ const giveBlock = (block: Buffer): void => { if (blocks.length < 3) blocks.push(
 class PlanReader {
   readonly #plan: Plan;
   readonly #source: ByteSource;
-  readonly #fd: number;
   readonly #piece: Piece = { literal: false, start: 0, length: 0 };
   #index = 0;
 
-  constructor(plan: Plan, source: ByteSource, fd: number) {
+  constructor(plan: Plan, source: ByteSource) {
     this.#plan = plan;
     this.#source = source;
-    this.#fd = fd;
   }
 
   /** Copies the next bytes of the result into `target` from `position`; gives the position reached. Less than full: the end. */
@@ -45,27 +40,13 @@ class PlanReader {
     return at;
   }
 
-  /** The same, but whole blocks that only have to be read do not hold up this thread. */
-  async fillAsync(target: Buffer): Promise<number> {
-    let at = 0;
-    while (at < target.length && this.#next()) {
-      const piece = this.#piece;
-      const count = Math.min(piece.length, target.length - at);
-      if (piece.literal || count < BLOCK / 2) {
-        at = this.#copy(target, at);
-        continue;
-      }
-      const { start } = piece;
-      piece.start += count;
-      piece.length -= count;
-      for (let done = 0; done < count;) {
-        const { bytesRead } = await readAsync(this.#fd, target, at + done, count - done, start + done);
-        if (bytesRead === 0) throw new Unreadable(start + done, 'the file is shorter than it was');
-        done += bytesRead;
-      }
-      at += count;
-    }
-    return at;
+  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here. */
+  takeRange(least: number): { readonly start: number; readonly length: number } | undefined {
+    const piece = this.#piece;
+    if (!this.#next() || piece.literal || piece.length < least) return undefined;
+    const { start, length } = piece;
+    piece.length = 0;
+    return { start, length };
   }
 
   #next(): boolean {
@@ -88,15 +69,15 @@ class PlanReader {
 }
 
 /**
- * Writes `head` and the planned data set to the new file `to` (0600).
+ * Writes `head` and the planned data set to the new file `to` (0600). `from` is the file that `source` reads.
  * @throws system errors, Unreadable; nothing is left at `to` then.
  */
-export async function writeFile(to: string, head: Buffer, plan: Plan, source: ByteSource, fd: number, deflated: boolean): Promise<Written> {
-  const target = openSync(to, 'wx', 0o600);
+export async function writeFile(from: string, to: string, head: Buffer, plan: Plan, source: ByteSource, deflated: boolean): Promise<Written> {
+  const target = openSync(to, NEW_FILE, 0o600);
   try {
-    const reader = new PlanReader(plan, source, fd);
+    const reader = new PlanReader(plan, source);
     if (deflated) return await writeDeflated(target, head, reader);
-    return head.length + plan.bytes <= LARGE ? writeSmall(target, head, reader) : await writeLarge(target, head, reader);
+    return head.length + plan.bytes <= BLOCK ? writeSmall(target, head, reader) : writeLarge(target, head, reader, plan.bytes >= 2 * LONG, { from, to });
   } catch (thrown) {
     rmSync(to, { force: true });
     throw thrown;
@@ -106,58 +87,52 @@ export async function writeFile(to: string, head: Buffer, plan: Plan, source: By
 }
 
 function writeSmall(target: number, head: Buffer, reader: PlanReader): Written {
-  const hash = createHash('sha256');
   const block = takeBlock();
   try {
-    let position = head.copy(block, 0);
+    const content = block.subarray(0, reader.fill(block, head.copy(block, 0)));
+    writeAll(target, content);
+    return { bytes: content.length, sha256: hash('sha256', content) };
+  } finally {
+    giveBlock(block);
+  }
+}
+
+function writeLarge(target: number, head: Buffer, reader: PlanReader, long: boolean, files: { readonly from: string; readonly to: string }): Written {
+  const digest = createHash('sha256');
+  const copier = long ? Copier.start() : undefined;
+  const block = takeBlock();
+  try {
     let bytes = 0;
+    const put = (content: Buffer): void => {
+      digest.update(content);
+      writeAll(target, content, bytes);
+      bytes += content.length;
+    };
+    put(head);
     for (;;) {
-      position = reader.fill(block, position);
-      const content = block.subarray(0, position);
-      hash.update(content);
-      writeAll(target, content);
-      bytes += position;
-      if (position < block.length) return { bytes, sha256: hash.digest('hex') };
-      position = 0;
+      // Until the other thread has started, this one does both.
+      const range = copier?.ready === true ? reader.takeRange(LONG) : undefined;
+      if (range !== undefined) {
+        copier?.copy({ ...files, ...range, position: bytes }, (content) => { digest.update(content); });
+        bytes += range.length;
+        continue;
+      }
+      const filled = reader.fill(block, 0);
+      put(block.subarray(0, filled));
+      if (filled < block.length) return { bytes, sha256: digest.digest('hex') };
     }
   } finally {
     giveBlock(block);
   }
 }
 
-async function writeLarge(target: number, head: Buffer, reader: PlanReader): Promise<Written> {
-  const hash = createHash('sha256');
-  hash.update(head);
-  writeAll(target, head);
-  let bytes = head.length;
-  let current = takeBlock();
-  let other = takeBlock();
-  let filled = await reader.fillAsync(current);
-  while (filled > 0) {
-    const content = current.subarray(0, filled);
-    const writing = writeAllAsync(target, content);
-    const reading = filled < current.length ? Promise.resolve(0) : reader.fillAsync(other);
-    hash.update(content);
-    // Both have to come to rest before the descriptors may be closed.
-    const [written, filledNext] = await Promise.allSettled([writing, reading]);
-    if (written.status === 'rejected') throw written.reason;
-    if (filledNext.status === 'rejected') throw filledNext.reason;
-    bytes += filled;
-    filled = filledNext.value;
-    [current, other] = [other, current];
-  }
-  giveBlock(current);
-  giveBlock(other);
-  return { bytes, sha256: hash.digest('hex') };
-}
-
 /** The data set goes through Deflate (PS3.5, A.5), padded to an even number of bytes. */
 async function writeDeflated(target: number, head: Buffer, reader: PlanReader): Promise<Written> {
-  const hash = createHash('sha256');
+  const digest = createHash('sha256');
   let bytes = 0;
   const put = (content: Buffer): void => {
-    hash.update(content);
-    writeAll(target, content);
+    digest.update(content);
+    writeAll(target, content, bytes);
     bytes += content.length;
   };
   put(head);
@@ -171,10 +146,8 @@ async function writeDeflated(target: number, head: Buffer, reader: PlanReader): 
   }
   await feeding;
   if (bytes % 2 === 1) put(Buffer.alloc(1));
-  return finish(hash, bytes);
+  return { bytes, sha256: digest.digest('hex') };
 }
-
-const finish = (hash: Hash, bytes: number): Written => ({ bytes, sha256: hash.digest('hex') });
 
 async function feed(deflate: ReturnType<typeof createDeflateRaw>, reader: PlanReader): Promise<void> {
   const block = takeBlock();
@@ -197,10 +170,6 @@ async function feed(deflate: ReturnType<typeof createDeflateRaw>, reader: PlanRe
   }
 }
 
-function writeAll(fd: number, content: Buffer): void {
-  for (let done = 0; done < content.length;) done += writeSync(fd, content, done, content.length - done);
-}
-
-async function writeAllAsync(fd: number, content: Buffer): Promise<void> {
-  for (let done = 0; done < content.length;) done += (await writeAsync(fd, content, done, content.length - done)).bytesWritten;
+function writeAll(fd: number, content: Buffer, position = 0): void {
+  for (let done = 0; done < content.length;) done += writeSync(fd, content, done, content.length - done, position + done);
 }

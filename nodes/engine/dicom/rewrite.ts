@@ -32,7 +32,7 @@ const idle: Tools[] = [];
 
 /**
  * Rewrites the file `from` by `rules` into the new file `to` (0600; the caller syncs and renames it). For worker threads:
- * files above 4 MiB and deflated ones are written asynchronously, all others in one go.
+ * all but deflated files are read and written in one go.
  * @throws what the rules throw, and system errors; nothing is left at `to` then.
  */
 export async function rewriteFile(from: string, to: string, rules: Rules): Promise<RewriteResult> {
@@ -43,7 +43,7 @@ export async function rewriteFile(from: string, to: string, rules: Rules): Promi
     const layout = findLayout(source);
     if (layout === undefined) return { kind: 'unreadable', offset: 0, detail: 'not a DICOM file' };
     if (layout.deflated) return await rewriteDeflated(from, to, source.size, layout, rules, tools);
-    return await rewriteDataSet(to, source, fd, layout, layout.dataSetOffset, rules, tools.plan);
+    return await rewriteDataSet(from, to, source, layout, layout.dataSetOffset, rules, tools.plan);
   } catch (thrown) {
     return asResult(thrown);
   } finally {
@@ -72,14 +72,14 @@ async function rewriteDeflated(from: string, to: string, size: number, layout: L
   const fd = openSync(inflated, 'r');
   try {
     const source = ByteSource.file(fd, fstatSync(fd).size, window, FIRST_READ);
-    return await rewriteDataSet(to, source, fd, layout, 0, rules, plan);
+    return await rewriteDataSet(inflated, to, source, layout, 0, rules, plan);
   } finally {
     closeSync(fd);
     rmSync(inflated, { force: true });
   }
 }
 
-async function rewriteDataSet(to: string, source: ByteSource, fd: number, layout: Layout, offset: number, rules: Rules, plan: Plan): Promise<RewriteResult> {
+async function rewriteDataSet(from: string, to: string, source: ByteSource, layout: Layout, offset: number, rules: Rules, plan: Plan): Promise<RewriteResult> {
   const { encoding, transferSyntaxUID } = layout;
   const wanted = new Set(rules.wanted);
   const head = new Map<Tag, View>();
@@ -112,7 +112,7 @@ async function rewriteDataSet(to: string, source: ByteSource, fd: number, layout
     modality: reported(REPORTED.modality), transferSyntaxUID,
   };
   if (facts.sopClassUID === '' || facts.sopInstanceUID === '') return refused({ code: 'DICOM_INCOMPLETE' });
-  const written = await writeFile(to, fileMetaInformation(facts, rules.fileMeta()), plan, source, fd, layout.deflated);
+  const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), plan, source, layout.deflated);
   return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
 }
 
