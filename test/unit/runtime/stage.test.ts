@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { ExdicomError } from '../../../nodes/engine/errors';
 import type { Ledger, Taken } from '../../../nodes/engine/ledger/ledger-types';
 import type { JobId, JobToken, OwnPath } from '../../../nodes/engine/model';
 import { registerLedger } from '../../../nodes/runtime/ledgers';
@@ -36,5 +37,38 @@ describe('a message without a job', () => {
     assert.equal(worked, false);
     assert.equal(node.endings.length, 1);
     registered[Symbol.dispose]();
+  });
+});
+
+describe('a job that a person cancels', () => {
+  it('ends the work on it by its signal, sends nothing more, and leaves the ledger alone', async () => {
+    const token: JobToken = { id: 'j' as JobId, name: 'test 0001', ledger: 'ledger', attempt: 1 };
+    const stop = new AbortController();
+    const calls: string[] = [];
+    const ledger = {
+      id: 'ledger',
+      enter: () => ({ job: token.id, signal: stop.signal, leave: () => { calls.push('left'); }, interrupt: () => { calls.push('interrupted'); } }),
+      fail: () => { calls.push('failed'); return Promise.resolve({ kind: 'terminal' }); },
+    } as unknown as Ledger; // what a stage uses of it
+    using _registered = registerLedger(ledger);
+    const node = new FakeNode();
+    let begun = 0;
+    runStage(fakeRed({}), node.asNode(), { id: 'node1', type: 'exdicom-test', name: '', z: '', ledger: 'ledger' }, {
+      settings: () => ({}), adopts: false, limit: () => 1,
+      work: async ({ signal, send, message }) => {
+        begun += 1;
+        await until(() => signal.aborted);
+        send(message);
+      },
+    });
+    node.input({ job: token });
+    node.input({ job: token });
+    await until(() => begun === 1);
+    stop.abort(new ExdicomError('JOB_CANCELLED'));
+    await until(() => node.endings.length === 2);
+    assert.deepEqual([begun, node.sent], [1, []], 'what waited for its turn is not begun');
+    assert.deepEqual(node.endings.map((ending) => (ending as ExdicomError).code), ['JOB_CANCELLED', 'JOB_CANCELLED']);
+    assert.deepEqual(calls, ['left', 'left']);
+    await node.close();
   });
 });
