@@ -14,11 +14,17 @@ import type { Action } from './actions';
 import type { JobsProperties } from './properties';
 import type { Asked } from './request';
 
+/** The property of the message that the answer goes to. @throws {ExdicomError} CONFIG_INVALID */
+export function answerProperty(settings: Settings<JobsProperties>): string {
+  const name = settings.required('answer');
+  if (!isAnswerProperty(name)) throw new ExdicomError('CONFIG_INVALID', { detail: 'answer' });
+  return name;
+}
+
 export class Desk {
   readonly action: Asked['action'];
   /** What the action may turn out to be. */
   readonly actions: readonly Action[];
-  readonly answer: string;
   readonly dialog: Asked['dialog'];
   readonly #ledger: LedgerNode;
   readonly #profile: () => ProfileUse;
@@ -29,8 +35,6 @@ export class Desk {
   constructor(RED: Red, node: Node, settings: Settings<JobsProperties>, status: StatusLine) {
     this.action = settings.choice('action', [...ACTIONS, FROM_MESSAGE]);
     this.actions = this.action === FROM_MESSAGE ? ACTIONS : [this.action];
-    this.answer = settings.required('answer');
-    if (!isAnswerProperty(this.answer)) throw new ExdicomError('CONFIG_INVALID', { detail: 'answer' });
     this.#who = settings.text('who');
     const profile = settings.raw('profile');
     const dialog: Record<string, string> = {};

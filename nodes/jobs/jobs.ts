@@ -1,4 +1,3 @@
-import { toExdicomError } from '../engine/errors';
 import type { ErrorCode } from '../engine/errors';
 import { attempt } from '../runtime/attempt';
 import { handleInput } from '../runtime/input';
@@ -9,7 +8,7 @@ import { Settings } from '../runtime/settings';
 import { StatusLine } from '../runtime/status';
 import { ACTIONS, needsPost } from './actions';
 import { takeConfidential, wordsOf } from './confidential';
-import { Desk } from './desk';
+import { answerProperty, Desk } from './desk';
 import { perform } from './perform';
 import { defaults } from './properties';
 import type { JobsProperties } from './properties';
@@ -20,29 +19,32 @@ import { checkMayAct } from './web';
 export = (RED: Red): void => {
   register<JobsProperties>(RED, 'exdicom-jobs', (node, saved) => {
     const status = new StatusLine(node);
-    const desk = attempt(() => new Desk(RED, node, new Settings<JobsProperties>(RED, node, saved, defaults), status));
-    if (desk.error === undefined) status.idle();
-    else status.failed(desk.error);
+    const settings = new Settings<JobsProperties>(RED, node, saved, defaults);
+    const answer = attempt(() => answerProperty(settings));
+    const desk = attempt(() => new Desk(RED, node, settings, status));
+    const wrong = answer.error ?? desk.error;
+    if (wrong === undefined) status.idle();
+    else status.failed(wrong);
 
     handleInput(node, {
       // Before anything else, whatever becomes of the message.
-      arrive: (message) => ({ words: wordsOf(message), confidential: takeConfidential(message, desk.value?.actions ?? ACTIONS) }),
+      arrive: (message) => ({ confidential: takeConfidential(message, desk.value?.actions ?? ACTIONS), words: wordsOf(message) }),
       work: async ({ message, signal, ...arrival }, { words, confidential }) => {
         if (desk.error !== undefined) throw desk.error;
-        const { action, answer, dialog, who, profile, ledger: open } = desk.value;
+        if (answer.error !== undefined) throw answer.error;
+        const { action, dialog, who, profile, ledger: open } = desk.value;
         if (needsPost(actionOf(action, words))) checkMayAct(message);
         const request = requestOf({ action, dialog, message: words, confidential });
         const ledger = await open(signal);
         const given = await withLedger(ledger, () => perform(request, { ledger, who: who(message, words), profile }));
-        message[answer] = given;
+        message[answer.value] = given;
         status.done('jobs' in given ? given.jobs.length : undefined);
         arrival.send(message);
       },
       leave: () => undefined,
-      answer: (message, thrown) => {
-        const error = toExdicomError(thrown);
+      answer: (message, error) => {
         status.failed(error);
-        message[desk.value?.answer ?? defaults.answer] = { error: { code: error.code, message: error.message } };
+        message[answer.value ?? defaults.answer] = { error: { code: error.code, message: error.message } };
         message['statusCode'] = httpStatus(error.code, error.retryable);
         return message;
       },
