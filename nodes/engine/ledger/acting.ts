@@ -2,12 +2,11 @@
 import { ExdicomError } from '../errors';
 import type { JobId } from '../model';
 import { clock, jobOf } from './core';
-import type { LedgerCore } from './core';
+import type { LedgerCore, LiveJob } from './core';
 import type { AgainIntake, HoldMode, HoldTarget, Job } from './ledger-types';
 import { operatorOf } from './operator';
 import type { Replay } from './replay';
 import type { Again, JobRow } from './store';
-import type { LiveJob } from './core';
 
 /** Passwords that are remembered for one job. */
 const MOST_PASSWORDS = 20;

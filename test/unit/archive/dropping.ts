@@ -25,10 +25,12 @@ export interface Came {
 export interface DropOptions extends Omit<Partial<ExtractSettings>, 'limits'> {
   readonly limits?: Partial<ExtractLimits>;
   readonly issuer?: string;
+  /** Passwords given by hand for this job. */
+  readonly byHand?: readonly string[];
 }
 
 /** @param files by their foreign names. */
-export async function drop(files: Readonly<Record<string, Buffer>>, { limits, issuer, ...settings }: DropOptions = {}): Promise<Came> {
+export async function drop(files: Readonly<Record<string, Buffer>>, { limits, issuer, byHand = [], ...settings }: DropOptions = {}): Promise<Came> {
   const folder = mkdtempSync(join(tmpdir(), 'exdicom-drop-'));
   const spooled = Object.entries(files).map(([name, content], i) => {
     const path = join(folder, `${i + 1}`);
@@ -40,7 +42,7 @@ export async function drop(files: Readonly<Record<string, Buffer>>, { limits, is
     let error: ExdicomError | undefined;
     let extraction: Extraction | undefined;
     try {
-      extraction = await extract(memory.ledger, memory.token, { ...DEFAULT_SETTINGS, ...settings, limits: { ...DEFAULT_SETTINGS.limits, ...limits } }, { signal: AbortSignal.timeout(60_000), progress: () => undefined });
+      extraction = await extract({ ...memory.ledger, passwords: () => byHand }, memory.token, { ...DEFAULT_SETTINGS, ...settings, limits: { ...DEFAULT_SETTINGS.limits, ...limits } }, { signal: AbortSignal.timeout(60_000), progress: () => undefined });
     } catch (thrown) {
       assert.ok(thrown instanceof ExdicomError, String(thrown));
       error = thrown;

@@ -55,6 +55,15 @@ describe('zip', () => {
     });
   }
 
+  test('passwords given by hand for the job are tried besides the list, and are told by nobody', async () => {
+    const archive = zip([{ name: '1', data: one, encrypt: { kind: 'aes256', password: 'by hand' } }, { name: '2', data: two, encrypt: { kind: 'aes256', password: 'listed' } }]);
+    const { contents } = await drop({ 'a.zip': archive }, { passwords: ['listed'], byHand: ['another', 'by hand'] });
+    assert.equal(contents.length, 2);
+    const waiting = await drop({ 'a.zip': archive }, { passwords: ['listed'], byHand: ['wrong by hand'] });
+    assert.equal(waiting.code, 'NEEDS_PASSWORD');
+    assert.ok(!`${waiting.error?.message} ${waiting.error?.stack} ${JSON.stringify(waiting.error)} ${String(waiting.error?.origin())} ${waiting.calls.join(' ')}`.includes('by hand'));
+  });
+
   test('a password that opened others proves that an entry is damaged, not locked', async () => {
     const encrypt = { kind: 'zipcrypto', password: 'pw' } as const;
     const archive = zip([{ name: '1', data: one, encrypt }, { name: '2', data: two, encrypt }]);

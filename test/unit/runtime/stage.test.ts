@@ -50,15 +50,15 @@ describe('a job that a person cancels', () => {
       enter: () => ({ job: token.id, signal: stop.signal, leave: () => { calls.push('left'); }, interrupt: () => { calls.push('interrupted'); } }),
       fail: () => { calls.push('failed'); return Promise.resolve({ kind: 'terminal' }); },
     } as unknown as Ledger; // what a stage uses of it
-    using _registered = registerLedger(ledger);
+    const registered = registerLedger(ledger);
     const node = new FakeNode();
     let begun = 0;
     runStage(fakeRed({}), node.asNode(), { id: 'node1', type: 'exdicom-test', name: '', z: '', ledger: 'ledger' }, {
       settings: () => ({}), adopts: false, limit: () => 1,
-      work: async ({ signal, send, message }) => {
+      work: async (arrival) => {
         begun += 1;
-        await until(() => signal.aborted);
-        send(message);
+        await until(() => arrival.signal.aborted);
+        arrival.send(arrival.message);
       },
     });
     node.input({ job: token });
@@ -70,5 +70,6 @@ describe('a job that a person cancels', () => {
     assert.deepEqual(node.endings.map((ending) => (ending as ExdicomError).code), ['JOB_CANCELLED', 'JOB_CANCELLED']);
     assert.deepEqual(calls, ['left', 'left']);
     await node.close();
+    registered[Symbol.dispose]();
   });
 });

@@ -57,7 +57,7 @@ export function askingOperations(database: Database, table: JobTable): Synchrono
       }
       const newest = limit !== undefined;
       const found = table.select(`n IN (SELECT n FROM job WHERE ${conditions.join(' AND ')} ORDER BY n ${newest ? 'DESC' : ''} LIMIT ? OFFSET ?)`, ...values, limit ?? -1, offset ?? 0);
-      return newest ? found.reverse() : found;
+      return newest ? found.toReversed() : found;
     },
 
     counts(): CountsRow {
