@@ -22,7 +22,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
   };
 
   /** Same UID and same data set: duplicate, or the instance of an extraction before this one. Same UID, other content: conflict. */
-  const judge = (id: JobId, job: number, generation: number, entry: number, found: FoundInstance, mtime: number | undefined): JudgedEntry => {
+  const judge = (id: JobId, job: number, generation: number, entry: number, found: FoundInstance, mtime: number | undefined, sealedPatient: (patient: string) => Uint8Array | undefined): JudgedEntry => {
     const mark = database.mark(found.sopInstanceUID);
     const known = database.all('SELECT n, kind, data_set, generation FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
     const same = known.find((row) => row['data_set'] === found.dataSetSha256);
@@ -32,7 +32,7 @@ export function extractionOperations(database: Database, table: JobTable): Synch
     const instance = same === undefined ? nextInstance(database, job) : Number(same['n']);
     database.run(
       'INSERT OR REPLACE INTO instance (job, n, kind, mark, data_set, generation, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      job, instance, conflict ? 'conflict' : 'instance', mark, found.dataSetSha256, generation, database.seal(job, { patient: found.patient }),
+      job, instance, conflict ? 'conflict' : 'instance', mark, found.dataSetSha256, generation, sealedPatient(found.patient),
     );
     if (conflict) {
       if (noteQuarantine(database, table, id, { instance, code: 'UID_CONFLICT', stage: 'extract', path: found.path })) table.event(id, 'quarantined', { code: 'UID_CONFLICT', stage: 'extract', instances: [instance] });
@@ -58,11 +58,17 @@ export function extractionOperations(database: Database, table: JobTable): Synch
     addEntries(id: JobId, entries: readonly FoundEntry[], mtimes: readonly (number | undefined)[]): JudgedEntry[] {
       const job = table.n(id);
       const { generation, entries: before } = generationOf(job);
+      const patients = new Map<string, Uint8Array | undefined>();
+      const sealedPatient = (patient: string): Uint8Array | undefined => {
+        // Most files of a job have one patient, and sealing is half of what a file costs.
+        if (!patients.has(patient)) patients.set(patient, database.seal(job, { patient }));
+        return patients.get(patient);
+      };
       const judged = entries.map((found, index): JudgedEntry => {
         const entry = before + index + 1;
         const verdict: JudgedEntry = found.file === undefined
           ? { entry, kind: found.kind, ...(found.code === undefined ? {} : { code: found.code }) }
-          : judge(id, job, generation, entry, found.file, mtimes[index]);
+          : judge(id, job, generation, entry, found.file, mtimes[index], sealedPatient);
         database.run(
           'INSERT INTO entry (job, n, kind, code, bytes, instance, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)',
           job, entry, verdict.kind, verdict.code, found.bytes, verdict.instance, database.seal(job, found.name),
