@@ -61,7 +61,7 @@ export const ERRORS = {
   ARCHIVE_EMPTY: entry('extract', false, 'The archive holds no file.', 'Look at what was packed.'),
   NO_DICOM: entry('extract', false, 'None of the files is DICOM.', 'Look at what was packed.'),
   MISSING_VOLUME: entry('extract', false, 'A volume of the set is missing.', 'Put all volumes of the set into the source, then send it again.'),
-  NEEDS_PASSWORD: entry('extract', false, 'The archive is encrypted and none of the passwords fits.', 'Add the password to the extract node; the job waits for it.'),
+  NEEDS_PASSWORD: entry('extract', false, 'The archive is encrypted and none of the passwords fits.', 'Add the password to the extract node, or give it for this job with a jobs node; the job waits for it.'),
   LIMIT_BYTES: entry('extract', false, 'The archive unpacks to more bytes than allowed.', 'Raise the limit in the extract node if the archive is trusted.'),
   LIMIT_ENTRIES: entry('extract', false, 'The archive has more entries than allowed.', 'Raise the limit in the extract node if the archive is trusted.'),
   LIMIT_RATIO: entry('extract', false, 'An entry unpacks to far more than it holds, as a zip bomb does.', 'Raise the limit in the extract node if the archive is trusted.'),
@@ -119,7 +119,7 @@ export const ERRORS = {
 
   // --- receiving
   LISTEN_FAILED: entry('receive', true, 'The port cannot be listened on.', 'Choose another port or address, or stop the program that holds it.'),
-  INTAKE_CLOSED: entry('receive', true, 'Intake is paused: no room, or too many jobs are waiting.', 'Free space or mend the destination; senders try again.'),
+  INTAKE_CLOSED: entry('receive', true, 'Intake is paused: by a person, for want of room, or because too many jobs are waiting.', 'Resume the source, free space or mend the destination; senders try again.'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
