@@ -2,8 +2,9 @@
  * Attributes that Table E.1-1 does not list, decided by their VR: free text goes unless it is known to be technical, UIDs
  * are mapped by value, names become a dummy, numbers and pixels stay.
  */
-import { dictionaryVr } from '../dicom/dictionary';
+import { dictionaryVr, mostValues } from '../dicom/dictionary';
 import type { Action, ElementView, Tag } from '../dicom/rewrite-types';
+import { swapUnit } from '../dicom/vr';
 import { dummy } from './dummies';
 import { tables } from './tables';
 
@@ -32,6 +33,7 @@ const BINARY_GROUPS: ReadonlySet<number> = new Set([0x0018, 0x0028, 0x003a, 0x00
 const TEXT_VRS: ReadonlySet<string> = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT', 'PN', 'DA', 'DT', 'TM']);
 const TERM_VRS: ReadonlySet<string> = new Set(['AS', 'CS', 'DS', 'IS']);
 const STREAM_VRS: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW']);
+const NUMBER_VRS: ReadonlySet<string> = new Set(['AT', 'FD', 'FL', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
 const NUMBER = /^\s*(?:[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))?\s*$/i;
 /** Characters that no text of the standard has, but in the escape sequences and lines of some (PS3.5, 6.1.3). */
 // oxlint-disable-next-line no-control-regex
@@ -89,8 +91,40 @@ function numbers(view: ElementView): Action {
   return isLong(view) || unpadded(view).split('\\').every((value) => NUMBER.test(value)) ? KEEP : byType(view);
 }
 
+/** Six letters and digits or more, in one byte or two each: no list of numbers reads so. */
+const LETTERS = /[0-9A-Za-z ^.-]{6}|(?:[0-9A-Za-z ^.-]\0){6}|(?:\0[0-9A-Za-z ^.-]){6}/;
+/** Numbers that are so many are images or tables, in which anything occurs. */
+const MOST_READ = 256;
+
+/** Numbers of a known attribute: as many as it has (PS3.5, 6.4), since behind them anything may stand, and none that are letters. */
+function values(view: ElementView): Action {
+  const unit = view.vr === 'AT' ? 4 : swapUnit(view.vr);
+  const most = mostValues(view.tag);
+  if (isLong(view)) return most === Infinity ? KEEP : REMOVE;
+  const length = view.length ?? 0;
+  const whole = Math.min(most * unit, length - length % unit);
+  if (whole === 0) return byType(view);
+  if ((length <= MOST_READ || most < Infinity) && LETTERS.test(view.value().toString('latin1'))) return byType(view);
+  return whole === length ? KEEP : { kind: 'replace', value: view.value().subarray(0, whole) };
+}
+
+const ICC_PROFILE = 0x00282000;
+const PIXELS = 0x7fe00000;
+/** So many letters and digits in a row are no floating-point numbers and no small table either. */
+const SENTENCE = /[0-9A-Za-z^ ]{10}/;
+
+/** An ICC profile says how long it is and what it is (ICC.1:2022, 7.2), and whatever else it may hold is its own. */
+function isProfile(view: ElementView): boolean {
+  if (isLong(view) || (view.length ?? 0) < 132) return false;
+  const value = view.value();
+  return value.toString('latin1', 36, 40) === 'acsp' && [0, 1].includes(value.length - value.readUInt32BE(0));
+}
+
 /** Binary values stay as what they are known to be; of an attribute that nobody knows, only numbers that are not letters. */
 function binary(view: ElementView, named: string | undefined): Action {
+  if (named !== undefined && NUMBER_VRS.has(view.vr)) return values(view);
+  if (view.tag === ICC_PROFILE) return isProfile(view) ? KEEP : REMOVE;
+  if (view.tag < PIXELS && !isLong(view) && (view.length ?? 0) <= MOST_READ && SENTENCE.test(latin1(view))) return byType(view);
   if (view.vr === 'OB' || named === undefined && STREAM_VRS.has(view.vr)) return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
   return named === undefined && (isLong(view) || /^[\x20-\x7e\s]{4,}$/.test(unpadded(view))) ? REMOVE : KEEP;
 }
@@ -132,7 +166,8 @@ export function decideUnlisted(view: ElementView, context: UnlistedContext): Act
     case 'AE': case 'DA': case 'DT': case 'TM': return byType(view);
     case 'LO': case 'LT': case 'SH': case 'ST': case 'UC': case 'UR': case 'UT':
       return tables().technical.has(view.tag) ? technicalText(view, context) : byType(view);
-    case 'CS': return codes(view);
+    // What nobody knows may be a code of anything.
+    case 'CS': return named === undefined ? REMOVE : codes(view);
     case 'DS': case 'IS': return numbers(view);
     case 'UN': return REMOVE;
     default: return binary(view, named);

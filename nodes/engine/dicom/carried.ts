@@ -6,23 +6,50 @@ import { dictionaryVr } from './dictionary';
 import { elementEnd, isItemTag, newHeader, readHeader } from './elements';
 import type { Encoding } from './elements';
 import { ByteSource, NeedMore, Unreadable } from './source';
-import { vrOf } from './vr';
+import { hasLongHeader, vrOf } from './vr';
 
-/** Bytes at the end of a value that are looked at. */
+/** Bytes at the end and at the beginning of a value that are looked at. */
 export const MOST_LOOKED_AT = 256 << 10;
+
+/** VRs of words and UIDs: what a short value of them holds can be told from numbers. */
+const WORDY: ReadonlySet<string> = new Set(['AE', 'CS', 'DA', 'DT', 'LO', 'LT', 'PN', 'SH', 'ST', 'TM', 'UC', 'UI', 'UR', 'UT']);
+const SHORTEST_WORD = 4;
 
 /**
  * Whether the last bytes of a value of the element `tag` read as whole elements that could follow it: in ascending order, up
- * to its very end, at least one with a value. `value` as it stands in the file.
+ * to its very end, at least one with a value; or whether an element of words that the dictionary knows stands anywhere in
+ * them. `value` as it stands in the file.
  */
 export function carriesElements(value: Buffer, tag: number, encoding: Encoding): boolean {
   let source: ByteSource | undefined;
-  for (let at = value.length % 2; at + 8 < value.length; at += 2) {
-    if (!mayBegin(value, at, tag, encoding)) continue;
+  for (let at = 0; at + 8 < value.length; at += 1) {
+    if (isWordy(value, at, encoding)) return true;
+    if (at % 2 !== value.length % 2 || !mayBegin(value, at, tag, encoding)) continue;
     source ??= ByteSource.prefix(value, value.length);
     if (isChain(source, at, tag, encoding)) return true;
   }
   return false;
+}
+
+/** Whether an element of words begins here: its tag and VR as in the dictionary, or private, and its value printable as far as it is there. */
+function isWordy(bytes: Buffer, at: number, { explicit, bigEndian }: Encoding): boolean {
+  // Groups up to 00ff, which are nearly all; the rest costs one comparison.
+  if (bytes[bigEndian ? at : at + 1] !== 0) return false;
+  const written = explicit ? vrOf(bytes[at + 4]!, bytes[at + 5]!) : undefined;
+  if (explicit && (written === undefined || written !== 'UN' && !WORDY.has(written))) return false;
+  const tag = bigEndian ? bytes.readUInt16BE(at) * 65_536 + bytes.readUInt16BE(at + 2) : bytes.readUInt16LE(at) * 65_536 + bytes.readUInt16LE(at + 2);
+  const foreign = explicit && (tag >>> 16) % 2 === 1 && (tag & 0xffff) >= 0x10;
+  const vr = foreign ? written : dictionaryVr(tag);
+  if (vr === undefined || !foreign && !WORDY.has(vr) || written !== undefined && written !== vr) return false;
+  const long = explicit && hasLongHeader(vr);
+  const start = at + (long ? 12 : 8);
+  if (start > bytes.length) return false;
+  const short = explicit && !long;
+  const length = short ? (bigEndian ? bytes.readUInt16BE(start - 2) : bytes.readUInt16LE(start - 2)) : bigEndian ? bytes.readUInt32BE(start - 4) : bytes.readUInt32LE(start - 4);
+  const end = Math.min(bytes.length, start + Math.min(length, 64));
+  if (end - start < SHORTEST_WORD || !explicit && length > bytes.length) return false;
+  for (let i = start; i < end; i += 1) if (bytes[i]! < 0x20 && !(i >= end - 2 && bytes[i] === 0)) return false;
+  return true;
 }
 
 /** What can be said from eight bytes, which is enough for nearly every place. */

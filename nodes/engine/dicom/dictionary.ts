@@ -6,12 +6,14 @@
 interface Entry {
   readonly tag: string;
   readonly vr: string;
+  readonly vm?: string;
   readonly name: string;
 }
 
 interface Known {
   readonly vr: string | undefined;
   readonly keyword: string;
+  readonly mostValues: number;
 }
 
 /** Where the standard leaves a choice, the one that has no byte order of its own kept right in Little Endian. */
@@ -60,12 +62,18 @@ function load(): Map<number, Known> {
   if (table !== undefined) return table;
   const { data } = require('dcmjs') as { readonly data: { readonly DicomMetaDictionary: { readonly nameMap: Readonly<Record<string, Entry>> } } };
   table = new Map();
-  for (const { tag, vr, name } of Object.values(data.DicomMetaDictionary.nameMap)) {
+  for (const { tag, vr, vm, name } of Object.values(data.DicomMetaDictionary.nameMap)) {
     const number = Number.parseInt(tag.slice(1, 5) + tag.slice(6, 10), 16);
-    table.set(number, { vr: vr in CHOICES ? CHOICES[vr] : vr, keyword: name.replace(/^RETIRED_/, '') });
+    table.set(number, { vr: vr in CHOICES ? CHOICES[vr] : vr, keyword: name.replace(/^RETIRED_/, ''), mostValues: mostOf(vm) });
   }
-  for (const [tag, vr, keyword] of AMENDMENTS) table.set(tag, { vr, keyword });
+  for (const [tag, vr, keyword] of AMENDMENTS) table.set(tag, { vr, keyword, mostValues: Infinity });
   return table;
+}
+
+/** The upper end of a Value Multiplicity (PS3.5, 6.4): `1`, `1-3`, `1-n`, `2-2n`. */
+function mostOf(vm: string | undefined): number {
+  const upper = /^(?:\d+-)?(\d+)$/.exec(vm ?? '')?.[1];
+  return upper === undefined ? Infinity : Number(upper);
 }
 
 /** Repeating groups 50xx and 60xx stand in the dictionary under their first group (PS3.5, 7.6). */
@@ -86,4 +94,9 @@ export function dictionaryVr(tag: number): string | undefined {
 /** The keyword of PS3.6; undefined for what is private or unknown. */
 export function keywordOf(tag: number): string | undefined {
   return load().get(base(tag))?.keyword;
+}
+
+/** How many values a standard element has at most; Infinity where there is no limit or nobody knows. */
+export function mostValues(tag: number): number {
+  return load().get(base(tag))?.mostValues ?? Infinity;
 }

@@ -56,6 +56,11 @@ export interface Rules {
    * are missing from the map), so that UIDs, patient and risk are known before the first byte. May refuse the file.
    */
   readonly wanted: readonly Tag[];
+  /**
+   * Whether kept numbers, pixels and other bytes are searched: the file is refused where a word of what is not kept stands in
+   * them (DEID_LEAK), and where native Pixel Data goes on behind its last pixel with elements or words (DEID_UNREADABLE).
+   */
+  readonly guardsWords?: boolean;
   begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined;
   /**
    * Called for each element in order, at every depth that was recursed into; not for what `additions` replace. Group lengths

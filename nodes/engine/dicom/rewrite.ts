@@ -12,6 +12,7 @@ import { findLayout } from './layout';
 import type { Layout } from './layout';
 import { writeFile } from './output';
 import { fileMetaInformation } from './part10';
+import { PixelLength } from './pixel-length';
 import { Plan, PlanTooLarge } from './plan';
 import type { ElementView, Refusal, RewriteResult, Rules, Tag } from './rewrite-types';
 import { ByteSource, NeedMore, Unreadable } from './source';
@@ -83,7 +84,9 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   const { encoding, transferSyntaxUID } = layout;
   const wanted = new Set(rules.wanted);
   const head = new Map<Tag, View>();
+  const pixels = new PixelLength(source, encoding);
   const extent = measure(source, offset, encoding, (tag, vr, valueOffset, length) => {
+    pixels.hear(tag, valueOffset, length);
     if (!wanted.has(tag) || head.has(tag)) return;
     const view = new View(source);
     view.tag = tag;
@@ -96,6 +99,7 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   for (const [tag, { valueOffset }] of head) if (valueOffset > extent.end) head.delete(tag);
   const contradiction = contradicted(layout, extent);
   if (contradiction !== undefined) return refused(contradiction);
+  if (rules.guardsWords === true && pixels.swallowsElements()) return refused({ code: 'DEID_UNREADABLE', detail: 'pixel data holds more than pixels' });
 
   const views: ReadonlyMap<Tag, ElementView> = head;
   const refusal = rules.begin(views, {
@@ -112,6 +116,7 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
     modality: reported(REPORTED.modality), transferSyntaxUID,
   };
   if (facts.sopClassUID === '' || facts.sopInstanceUID === '') return refused({ code: 'DICOM_INCOMPLETE' });
+  if (rules.guardsWords === true && walk.leaks()) return refused({ code: 'DEID_LEAK', detail: 'in pixels or other bytes' });
   const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), plan, source, layout.deflated);
   return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
 }

@@ -13,6 +13,7 @@ import { Unreadable } from './source';
 import type { ByteSource } from './source';
 import { View } from './view';
 import { swapUnit, vrOf } from './vr';
+import { WordSearch } from './word-search';
 
 /** What of the new data set goes into File Meta Information and reports. */
 export const REPORTED = { sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, modality: 0x00080060, studyInstanceUID: 0x0020000d, seriesInstanceUID: 0x0020000e } as const;
@@ -22,6 +23,15 @@ const LONGEST_CREATOR = 64;
 /** A header and nothing: no shorter value holds an element with one. */
 const SHORTEST_CARRIER = 8;
 const FLOAT_PIXEL_DATA = 0x7fe00008;
+/** Says of itself what it is; its maker's name may be a hospital's as well. */
+const ICC_PROFILE = 0x00282000;
+/** Of what does not stay, values from one word to this many bytes are remembered as words. */
+const SHORTEST_REMEMBERED = 6;
+const LONGEST_REMEMBERED = 16 << 10;
+const LOOKED_AT_ONCE = 256 << 10;
+
+/** One for all files: a thread rewrites one after the other. */
+const search = new WordSearch();
 
 /** Private creators of one data set or item: by group and block (PS3.5, 7.8.1). */
 type Creators = Map<number, string>;
@@ -34,6 +44,9 @@ export class Walk {
   readonly #plan: Plan;
   readonly #view: View;
   readonly #path: Tag[] = [];
+  /** Values that do not stay as they are, and kept values of numbers and bytes: offset and end of each, one after the other. */
+  readonly #gone: number[] = [];
+  readonly #bytes: number[] = [];
   /** How often something was not kept as it is. */
   #changes = 0;
 
@@ -63,7 +76,9 @@ export class Walk {
       while (next < additions.length && additions[next]!.tag <= tag) this.#add(additions[next++]!, encoding);
       if (added.has(tag)) {
         this.#changes++;
-        at = this.#end(at, extent, encoding, header);
+        const end = this.#end(at, extent, encoding, header);
+        this.#remember(at + header.headerLength, end);
+        at = end;
       } else {
         const known = at === extent.fragmentsOffset ? extent.fragmentsEnd : -1;
         at = this.#element(at, extent.end, encoding, header, creators, undefined, known);
@@ -118,10 +133,12 @@ export class Walk {
     }
     if (action.kind === 'recurse' && vr === 'SQ') return this.#sequence(at, limit, encoding, tag, written, headerLength, length);
     if (end < 0) end = elementEnd(source, at, limit, encoding, header, depth);
+    if (action.kind !== 'keep' && swapUnit(vr) === 1) this.#remember(at + headerLength, end);
     switch (action.kind) {
       case 'keep':
         if (length > SHORTEST_CARRIER && this.#carries(tag, vr, at + headerLength, length, encoding)) throw new Unreadable(at, 'an element holds the elements behind it');
         plan.keep(at, end);
+        if (end - at > SHORTEST_CARRIER && tag !== ICC_PROFILE && (swapUnit(vr) > 1 || vr === 'OB')) this.#bytes.push(at + headerLength, end);
         if (depth === 0 && REPORTED_TAGS.has(tag) && length > 0 && length <= 4096) {
           const value = Buffer.allocUnsafe(length);
           source.copy(at + headerLength, length, value, 0);
@@ -157,13 +174,44 @@ export class Walk {
     return end;
   }
 
+  #remember(start: number, end: number): void {
+    if (end - start >= SHORTEST_REMEMBERED && end - start <= LONGEST_REMEMBERED) this.#gone.push(start, end);
+  }
+
+  /** Whether a word of what does not stay stands in numbers, pixels or other bytes that do: there no rule has seen it. */
+  leaks(): boolean {
+    const source = this.#source;
+    if (this.#bytes.length === 0) return false;
+    search.clear();
+    for (let i = 0; i < this.#gone.length; i += 2) {
+      const value = Buffer.allocUnsafe(this.#gone[i + 1]! - this.#gone[i]!);
+      source.copy(this.#gone[i]!, value.length, value, 0);
+      search.add(value.toString('latin1'));
+    }
+    if (search.empty) return false;
+    const block = Buffer.allocUnsafe(LOOKED_AT_ONCE);
+    for (let i = 0; i < this.#bytes.length; i += 2) {
+      const end = this.#bytes[i + 1]!;
+      for (let at = this.#bytes[i]!; at < end; at += LOOKED_AT_ONCE - WordSearch.overlap) {
+        const count = Math.min(LOOKED_AT_ONCE, end - at);
+        source.copy(at, count, block, 0);
+        if (search.isIn(block, count)) return true;
+        if (at + count === end) break;
+      }
+    }
+    return false;
+  }
+
   /** Whether a value of numbers or bytes, but pixels, holds the elements behind it; in words and UIDs the rules would see them. */
   #carries(tag: Tag, vr: string, valueOffset: number, length: number, encoding: Encoding): boolean {
     if (swapUnit(vr) === 1 && vr !== 'OB' || tag >= FLOAT_PIXEL_DATA && tag <= PIXEL_DATA) return false;
     const count = Math.min(length, MOST_LOOKED_AT);
     const value = Buffer.allocUnsafe(count);
-    this.#source.copy(valueOffset + length - count, count, value, 0);
-    return carriesElements(value, tag, encoding);
+    for (const offset of new Set([valueOffset + length - count, valueOffset])) {
+      this.#source.copy(offset, count, value, 0);
+      if (carriesElements(value, tag, encoding)) return true;
+    }
+    return false;
   }
 
   /** The VR that counts: written, or of the dictionary; `SQ` only for what can be walked as one. */
@@ -186,7 +234,7 @@ export class Walk {
     const group = Math.floor(view.tag / 65_536);
     const element = view.tag % 65_536;
     if (element >= 0x10 && element <= 0xff) {
-      if (view.length !== undefined && view.length > 0 && view.length <= LONGEST_CREATOR + 2) creators.set(group * 256 + element, view.ascii().trim());
+      if (view.vr !== 'SQ' && view.length !== undefined && view.length > 0 && view.length <= LONGEST_CREATOR + 2) creators.set(group * 256 + element, view.ascii().trim());
       return undefined;
     }
     return creators.get(group * 256 + Math.floor(element / 256));

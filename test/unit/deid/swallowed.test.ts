@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { element, header } from '../dicom/building';
+import type { Element, Syntax } from '../dicom/building';
+import { rulesFor } from './data-sets';
+import { Bench, image } from './planting';
+
+const WORD = 'ZQ0815ZQWORT';
+const SYNTAXES = ['explicit', 'implicit', 'big', 'deflated'] as const satisfies readonly Syntax[];
+const us = (value: number, syntax: Syntax): Buffer => (syntax === 'big' ? Buffer.from([value >> 8, value & 255]) : Buffer.from([value & 255, value >> 8]));
+
+/** Four by four pixels of a byte, and what is said of them. */
+const pixels = (syntax: Syntax, value: Buffer): Element[] => [
+  [0x00280002, 'US', us(1, syntax)], [0x00280004, 'CS', 'MONOCHROME2'], [0x00280010, 'US', us(4, syntax)], [0x00280011, 'US', us(4, syntax)], [0x00280100, 'US', us(8, syntax)], [0x7fe00010, 'OW', value],
+];
+const GREY = Buffer.from(Array.from({ length: 16 }, (_, n) => (n * 37) % 256));
+
+test('what the pixel data has taken in behind the last pixel costs the file, padding and a whole frame do not', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of SYNTAXES) {
+    const swallowed = (...more: Buffer[]) => bench.of(pixels(syntax, Buffer.concat([GREY, ...more])), rulesFor(), syntax);
+    for (const behind of [element([0xfffcfffc, 'OB', WORD], syntax), element([0x00100010, 'PN', WORD], syntax), Buffer.from(`${WORD}^X`), Buffer.concat([Buffer.alloc(7, 1), Buffer.from(`${WORD} `)])]) {
+      const { result, bytes } = await swallowed(behind);
+      assert.equal(result.kind === 'refused' && result.refusal.code, 'DEID_UNREADABLE', syntax);
+      assert.ok(!bytes.includes(WORD));
+    }
+    for (const behind of [Buffer.alloc(0), Buffer.alloc(16), Buffer.alloc(128, 0x20), GREY]) assert.equal((await swallowed(behind)).result.kind, 'written', `${syntax} ${behind.length}`);
+  }
+});
+
+test('a name of the patient in pixels or tables is a leak; other words are none of our business', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of SYNTAXES) {
+    const big = 300_000;
+    for (const at of [0, 5, 262_140, big - WORD.length]) {
+      const value = Buffer.alloc(big, 9);
+      value.write(WORD, at, 'latin1');
+      const wide: Element[] = [[0x00280010, 'US', us(300, syntax)], [0x00280011, 'US', us(1000, syntax)], [0x00280100, 'US', us(8, syntax)], [0x7fe00010, 'OW', value]];
+      const { result } = await bench.of([[0x00100010, 'PN', `${WORD}^JANE`], ...wide], rulesFor(), syntax);
+      assert.equal(result.kind === 'refused' && result.refusal.code, 'DEID_LEAK', `${syntax} at ${at}`);
+      assert.equal((await bench.of([[0x00100010, 'PN', 'SOMEBODY^ELSE'], ...wide], rulesFor(), syntax)).result.kind, 'written');
+    }
+    for (const where of [[0x00080080, 'LO', WORD], [0x00091001, 'LO', WORD], [0x00081140, 'SQ', { items: [[[0x00081155, 'UI', '1.2.840.99.1234.5']]] }]] as const satisfies readonly Element[]) {
+      const said = where[1] === 'SQ' ? '1.2.840.99.1234.5' : WORD;
+      const { result } = await bench.of([where, [0x00281201, 'OW', Buffer.concat([Buffer.alloc(300, 1), Buffer.from(said.padEnd(18, '\x01'))])], ...pixels(syntax, GREY)], rulesFor(), syntax);
+      assert.equal(result.kind === 'refused' && result.refusal.code, 'DEID_LEAK', `${syntax} ${where[0].toString(16)}`);
+    }
+  }
+});
+
+test('numbers that are letters, or more than the attribute has, do not get out', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of SYNTAXES) {
+    for (const [tag, vr] of [[0x00280106, 'US'], [0x00189073, 'FD'], [0x00280009, 'AT'], [0x00281101, 'US'], [0x00660016, 'OF'], [0x00189445, 'UL']] as const) {
+      assert.ok(!(await bench.of([[tag, vr, Buffer.from(`${WORD}ABCD`)]], rulesFor(), syntax)).bytes.includes(WORD), `${syntax} ${tag.toString(16)}`);
+    }
+    // One value, and seven bytes behind it.
+    const { bytes } = await bench.of([[0x00280103, 'US', Buffer.concat([us(1, syntax), Buffer.from('\0ZQ0815')])]], rulesFor(), syntax);
+    assert.ok(!bytes.includes('ZQ0815'));
+    const unknown = await bench.of([[0x00104040, 'CS', WORD]], rulesFor(), syntax);
+    assert.ok(!unknown.bytes.includes(WORD));
+  }
+});
+
+test('an ICC profile stays where it is one, and goes where it has taken in what follows', async (t) => {
+  const bench = new Bench(t);
+  const profile = Buffer.alloc(200, 3);
+  profile.writeUInt32BE(200);
+  profile.write('acsp', 36);
+  profile.write('Copyright of the makers', 140);
+  const kept = await bench.of([[0x00282000, 'OB', profile]], rulesFor());
+  assert.ok(kept.bytes.includes('Copyright of the makers'));
+  for (const wrong of [Buffer.concat([profile, Buffer.from(WORD)]), Buffer.from(WORD.repeat(20))]) {
+    const { result, bytes } = await bench.of([[0x00282000, 'OB', wrong]], rulesFor());
+    assert.equal(result.kind, 'written');
+    assert.ok(!bytes.includes(WORD));
+  }
+});
+
+test('an element of words anywhere in a table or in numbers costs the file', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of ['explicit', 'implicit', 'big'] as const) {
+    const inside = Buffer.concat([element([0x00100010, 'PN', WORD], syntax), element([0x0020000d, 'UI', '1.2.3.4'], syntax), Buffer.from([1, 2, 3, 4, 5, 6])]);
+    for (const tag of [0x00281201, 0x00282000]) {
+      const body = Buffer.concat([...image().filter(([one]) => one < tag).map((one) => element(one, syntax)), header(tag, 'OW', inside.length, syntax), inside, ...image().filter(([one]) => one > tag).map((one) => element(one, syntax))]);
+      const { bytes } = await bench.of(body, rulesFor(), syntax);
+      assert.ok(!bytes.includes(WORD), `${syntax} ${tag.toString(16)}`);
+    }
+  }
+});
+
+test('private creators that are sequences do no harm', async (t) => {
+  const { result } = await new Bench(t).of([[0x00090010, 'SQ', { items: [[[0x00100010, 'PN', WORD]]], undefinedLength: true }]], rulesFor());
+  assert.equal(result.kind, 'written');
+});
