@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExdicomError, toExdicomError } from '../engine/errors';
 import { CONFIGURATION } from '../engine/ledger/ledger-types';
-import type { Ledger } from '../engine/ledger/ledger-types';
+import type { Ledger, LedgerStatus } from '../engine/ledger/ledger-types';
 import { registerLedger, worked } from './ledgers';
 import type { ConfigNode, Red } from './red';
 import { StatusLine } from './status';
@@ -24,6 +24,7 @@ export class LedgerHost {
   #failure: ExdicomError | undefined;
   #open = false;
   #flowsStarted = false;
+  #watching: Disposable | undefined;
 
   constructor(red: Red, node: ConfigNode, ledger: Ledger | ExdicomError) {
     this.#red = red;
@@ -36,6 +37,7 @@ export class LedgerHost {
     this.ledger = ledger;
     this.#registered = registerLedger(ledger);
     red.events.on('flows:started', this.#started);
+    this.#watching = ledger.onStatus((status) => { this.#show(status); });
     this.#opening = this.#openUntilItDoes(ledger);
   }
 
@@ -72,6 +74,7 @@ export class LedgerHost {
     this.#red.events.off('flows:started', this.#started);
     this.#abort.abort();
     this.#registered?.[Symbol.dispose]();
+    this.#watching?.[Symbol.dispose]();
     if (this.ledger !== undefined) await Promise.race([worked(this.ledger), sleep(LAST_WORDS, undefined, { ref: false })]);
     await Promise.allSettled([this.ledger?.close(), this.#opening]);
     this.#status.close();
@@ -92,7 +95,7 @@ export class LedgerHost {
         await ledger.open();
         this.#open = true;
         this.#failure = undefined;
-        this.#status.idle();
+        this.#show(ledger.status());
         this.#tell();
         if (this.#flowsStarted) this.#started();
         return;
@@ -104,6 +107,15 @@ export class LedgerHost {
         await sleep(OPEN_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
+  }
+
+  /** What Status nodes hear of a ledger that is open. */
+  #show({ state, quarantined, journal }: LedgerStatus): void {
+    if (!this.#open || this.#failure !== undefined) return;
+    if (state === 'paused') this.#status.warning(new ExdicomError('DISK_FULL'));
+    else if (journal !== undefined) this.#status.noted('journal behind');
+    else if (quarantined > 0) this.#status.noted(`quarantined ${quarantined}`);
+    else if (state === 'ready') this.#status.idle();
   }
 
   #fail(error: ExdicomError): void {

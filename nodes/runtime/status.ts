@@ -53,6 +53,9 @@ export class StatusLine {
     this.#rest({ fill: 'yellow', shape: 'ring', text: `waiting${clock}${jobs === undefined ? '' : ` (${jobs})`}` });
   }
 
+  /** At rest, but there is something for a person to know: `quarantined 3`. */
+  noted(text: string): void { this.#rest({ fill: 'yellow', shape: 'ring', text }); }
+
   /** A person holds what this node works on. */
   paused(): void { this.#rest({ fill: 'yellow', shape: 'ring', text: 'paused' }); }
 

@@ -240,7 +240,7 @@ export interface FinishRule {
 
 export interface Receipt {
   readonly receipt: 1;
-  readonly job: { readonly id: JobId; readonly name: string; readonly kind: JobKind; readonly outcome: Outcome; readonly attempts: number; readonly duplicateOf?: JobId; readonly againOf?: JobId };
+  readonly job: { readonly id: JobId; readonly name: string; readonly kind: JobKind; readonly outcome: Outcome; readonly attempts: number; readonly duplicateOf?: JobId; readonly againOf?: JobId; readonly releaseOf?: JobId };
   readonly source: { readonly key: SourceKey; readonly sha256?: Sha256; readonly bytes: number };
   readonly profile?: { readonly name: string; readonly settings: string };
   readonly entries: Readonly<Record<EntryKind, number>> & { readonly total: number };

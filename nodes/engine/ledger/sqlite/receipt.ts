@@ -58,7 +58,7 @@ export function buildReceipt(database: Database, table: JobTable, job: JobRow, a
   const name = text(profile?.['profile_name']);
   return {
     receipt: 1,
-    job: { id: job.id, name: job.name, kind: job.kind, outcome: job.outcome ?? 'failed', attempts: job.attempt, ...present({ duplicateOf: job.duplicateOf, againOf: job.againOf }) },
+    job: { id: job.id, name: job.name, kind: job.kind, outcome: job.outcome ?? 'failed', attempts: job.attempt, ...present({ duplicateOf: job.duplicateOf, againOf: job.againOf, releaseOf: job.releaseOf }) },
     source: { key: job.sourceKey, bytes: job.bytes, ...present({ sha256: job.digest }) },
     ...(name === undefined ? {} : { profile: { name, settings: String(profile?.['profile_fingerprint']) } }),
     entries: assessment.entries,
