@@ -95,7 +95,7 @@ function say(node: Node, what: Parameters<Watcher['log']>[0], code: ErrorCode, w
   const { cause, remedy } = ERRORS[code];
   if (what === 'opened') node.warn(`${code}: ${cause} ${remedy}`);
   else if (what === 'waiting') node.warn(`${code}: no answer yet, ${waiting} jobs wait`);
-  else node.log(`it answers again, ${waiting} jobs go on`);
+  else node.log(`it answers again${waiting === 0 ? '' : `, ${waiting} more jobs go on`}`);
 }
 
 /** The peer of an edit dialog: its values, saved or not; variables are those of the node, where it is there already. */

@@ -222,7 +222,7 @@ describe('the circuit of a destination', () => {
       return alive ? Promise.resolve() : Promise.reject(new ExdicomError('PEER_UNREACHABLE'));
     });
     await using scp = await startFaultScp({ associate: () => (alive ? 'accept' : 'fin') });
-    const peer = pacs(scp.port);
+    const peer = pacs(scp.port, { probeInterval: 30 });
     await failsWith(run(first, study, peer, circuits), 'PEER_CLOSED');
     await Promise.all(Array.from({ length: 20 }, () => failsWith(run(second, study, peer, circuits), 'PEER_CLOSED')));
     assert.equal(scp.associations.length, 1);
