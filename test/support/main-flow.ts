@@ -17,7 +17,7 @@ export function mainFlow({ change = {}, add = [] }: MainFlow = {}): FlowNode[] {
     { id: 'f', type: 'tab', label: 'main' },
     {
       id: 'ledger', type: 'exdicom-ledger', name: '', directory: 'data', slots: '4', maxParked: '1000', reserve: '1', quiet: '2', retryDelay: '1',
-      retryFactor: '1', retryCap: '2', retryJitter: '0', retryAge: '72', retention: '30', quarantineRetention: '0',
+      retryFactor: '1', retryCap: '2', retryJitter: '0', retryAge: '72', retention: '30', quarantineRetention: '0', journalSize: '10', journalDays: '30', journalRetention: '365',
     },
     { id: 'profile', type: 'exdicom-deid-profile', name: 'Basic', scope: '', keyMode: 'kept', keyFile: '', dates: 'shift', maximumShift: '3650', allowedRisks: [], allowedSopClasses: '' },
     { id: 'in', type: 'exdicom-folder-in', z: 'f', ledger: 'ledger', folder: 'inbox', interval: '0.2', stable: '0.2', maxWait: '1', subfolders: true, disposal: 'move', wires: [['extract', 'd-in']] },
