@@ -1,6 +1,7 @@
 import { prepareForm } from '../editor/form';
 import { nodeLabel, nodeLabelStyle, shown } from '../editor/labels';
 import { decimal, whole } from '../editor/validators';
+import { showNow } from './now.editor';
 import type { LedgerProperties } from './properties';
 
 /** Seconds. */
@@ -31,5 +32,8 @@ RED.nodes.registerType<LedgerProperties>('exdicom-ledger', {
   paletteLabel: 'ledger',
   label() { return nodeLabel(this.name, 'ledger', shown(this.directory)); },
   labelStyle() { return nodeLabelStyle(this.name); },
-  oneditprepare() { prepareForm(this); },
+  oneditprepare() {
+    prepareForm(this);
+    showNow(this);
+  },
 });

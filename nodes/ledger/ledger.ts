@@ -4,6 +4,7 @@ import { attempt } from '../runtime/attempt';
 import { handleClose } from '../runtime/input';
 import { LedgerHost } from '../runtime/ledger-host';
 import type { LedgerNode } from '../runtime/ledgers';
+import { configNode } from '../runtime/red';
 import type { ConfigNode, Node, Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings, inUserDirectory, workingDirectory } from '../runtime/settings';
@@ -27,6 +28,12 @@ export = (RED: Red): void => {
       onFailure: { value: (listener: Parameters<LedgerNode['onFailure']>[0]) => host.onFailure(listener) },
     });
     handleClose(node, () => host.close());
+  });
+
+  RED.httpAdmin.get('/exdicom/ledger/:id/status', RED.auth.needsPermission('exdicom-ledger.read'), (request, response) => {
+    const { ledger } = (configNode(RED, String(request.params['id']), 'exdicom-ledger') ?? {}) as Partial<LedgerNode>; // registered above
+    // One that is not deployed yet has nothing to say, which is no error.
+    response.json(ledger?.status() ?? {});
   });
 };
 
