@@ -3,7 +3,7 @@ import { loadKey, keyName } from '../engine/deid/key';
 import { mapUid, pseudonym, identityParts } from '../engine/deid/keyed';
 import { ExdicomError } from '../engine/errors';
 import type { JobId } from '../engine/model';
-import type { Ledger, Marks } from '../engine/ledger/ledger-types';
+import type { HoldTarget, Ledger, Marks } from '../engine/ledger/ledger-types';
 import type { ProfileUse } from '../runtime/profile';
 import { counts, holdSummary, quarantinedSummary, report, summary } from './answers';
 import type { JobsAnswers } from './answers';
@@ -44,8 +44,22 @@ export async function perform(request: Request, { ledger, who, profile }: Means)
     case 'password': await ledger.password(request.job, request.password, who); return one(request.job);
     case 'release': return one((await ledger.release(request.job, request.instances, request.profile, who)).id);
     case 'discard': return { discarded: await ledger.discard(request.job, request.instances, who) };
-    case 'pause': case 'drain': await ledger.hold(request.target, request.action, who); return holds();
+    case 'pause': case 'drain': await checkTarget(request.target, ledger); await ledger.hold(request.target, request.action, who); return holds();
     case 'resume': await ledger.resume(request.target, who); return holds();
+  }
+}
+
+/**
+ * Whoever mistypes a name must not believe that something is held. An address or source key is taken as it is: nothing may
+ * have come from there, or gone there, yet.
+ * @throws {ExdicomError} REQUEST_INVALID
+ */
+async function checkTarget(target: HoldTarget, ledger: Ledger): Promise<void> {
+  const name = 'source' in target ? target.source : target.destination;
+  if (/^[a-z-]+:./.test(name)) return;
+  const known = 'source' in target ? [] : (await ledger.counts()).destinations;
+  if (!known.some(({ label }) => label === name)) {
+    throw new ExdicomError('REQUEST_INVALID', { detail: 'source' in target ? 'source: not a source key, such as folder:/data/inbox' : 'destination: the ledger knows none of this name yet; give its address' });
   }
 }
 

@@ -38,6 +38,7 @@ interface Runtime {
   stop(): Promise<void>;
   version(): string;
   readonly httpAdmin: object;
+  readonly httpNode: object;
   readonly events: {
     on(event: 'node-status', listener: (event: { id: string; status?: { text?: string } }) => void): void;
     once(event: 'flows:started', listener: () => void): void;
@@ -83,6 +84,7 @@ async function host({ version, userDir, pack, deep = false }: HostOptions): Prom
     },
   });
   app.use('/', RED.httpAdmin);
+  app.use('/node', RED.httpNode);
   RED.events.on('node-status', ({ id, status }) => {
     if (deep) say({ kind: 'heard', what: 'status', node: id, from: 'status', to: 'status', text: all(status) });
     say({ kind: 'status', node: id, text: status?.text ?? '' });

@@ -69,7 +69,7 @@ function bench(saved: Partial<JobsProperties>, answers: Readonly<Record<string, 
   return { node, calls, ask };
 }
 
-const acted = ({ calls }: Bench): readonly Call[] => calls.filter(([method]) => !['job', 'holds', 'knowsKey', 'rememberKey'].includes(method));
+const acted = ({ calls }: Bench): readonly Call[] => calls.filter(([method]) => !['job', 'holds', 'knowsKey', 'rememberKey', 'counts'].includes(method));
 const errorOf = ({ payload }: Sent): { code: string; message: string } | undefined => (payload as { error?: { code: string; message: string } }).error;
 
 describe('a jobs node that asks', () => {
@@ -161,11 +161,12 @@ describe('a jobs node that acts', () => {
     [{ action: 'discard', job: 'j1', instances: [4, '5'] }, ['discard', 'j1', [4, 5], 'Ann']],
     [{ action: 'pause', source: 'folder:/inbox' }, ['hold', { source: 'folder:/inbox' }, 'pause', 'Ann']],
     [{ action: 'drain', destination: 'PACS' }, ['hold', { destination: 'PACS' }, 'drain', 'Ann']],
+    [{ action: 'pause', destination: 'dicom:A@b:104' }, ['hold', { destination: 'dicom:A@b:104' }, 'pause', 'Ann']],
     [{ action: 'resume', destination: 'PACS' }, ['resume', { destination: 'PACS' }, 'Ann']],
   ];
   for (const [payload, call] of REQUESTS) {
     it(`does what the message says: ${JSON.stringify(payload)}`, async () => {
-      const one = bench({ action: 'message', job: 'left over from another action' }, { sendAgain: job, release: { id: 'j2' }, retryNow: 3, discard: 1 });
+      const one = bench({ action: 'message', job: 'left over from another action' }, { sendAgain: job, release: { id: 'j2' }, retryNow: 3, discard: 1, counts: { destinations: [{ label: 'PACS' }] } });
       const sent = await one.ask({ payload, who: 'Ann' });
       assert.equal(errorOf(sent), undefined);
       assert.deepEqual(acted(one), [call]);
@@ -186,6 +187,14 @@ describe('a jobs node that acts', () => {
     await other.ask({ payload: { job: 'j1', who: 'Bob' } });
     await other.ask({ payload: { job: 'j1' } });
     assert.deepEqual([...acted(one), ...acted(other)].map((call) => call.at(-1)), ['status page', 'Bob', undefined]);
+  });
+
+  it('holds nothing that the ledger does not know by that name', async () => {
+    for (const target of [{ destination: 'PASC' }, { source: 'inbox' }]) {
+      const one = bench({ action: 'pause' }, { counts: { destinations: [{ label: 'PACS' }] } });
+      assert.equal(errorOf(await one.ask({ payload: target }))?.code, 'REQUEST_INVALID');
+      assert.deepEqual(acted(one), []);
+    }
   });
 
   it('wants to be told which files to discard or release', async () => {
