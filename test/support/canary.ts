@@ -7,8 +7,6 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
 const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ';
-const letters = (count: number): string => Array.from({ length: count }, () => LETTERS[randomInt(LETTERS.length)]).join('');
-const number = (digits: number): number => randomInt(10 ** (digits - 1), 10 ** digits);
 
 const MARKER = 8;
 /** Characters that tell one canary from another. */
@@ -27,12 +25,20 @@ export interface Sighting {
 }
 
 export class Canaries {
-  readonly #text = letters(MARKER);
-  readonly #root = `1.2.826.0.1.${number(9)}.${number(9)}.`;
-  readonly #han = Array.from({ length: 4 }, () => String.fromCodePoint(randomInt(0x4e00, 0x9f00))).join('');
+  readonly #text: string;
+  readonly #root: string;
+  readonly #han: string;
   readonly #planted = new Map<string, string>();
   readonly #digests = new Map<string, string>();
   #count = 0;
+
+  /** @param roll a whole number from 0 to below; one with a seed makes the same canaries again. */
+  constructor(roll: (below: number) => number = (below) => randomInt(below)) {
+    const nineDigits = (): number => 1e8 + roll(9e8);
+    this.#text = Array.from({ length: MARKER }, () => LETTERS[roll(LETTERS.length)]).join('');
+    this.#root = `1.2.826.0.1.${nineDigits()}.${nineDigits()}.`;
+    this.#han = Array.from({ length: 4 }, () => String.fromCodePoint(0x4e00 + roll(0x5100))).join('');
+  }
 
   /** Twelve capital letters and digits: fits every text VR, and a name on any disk. */
   text(where: string): string {

@@ -11,8 +11,9 @@ const BY_VR: Readonly<Record<string, string>> = {
 /** Bytes of one binary value; a dummy is one of zeros. */
 const UNIT: Readonly<Record<string, number>> = { AT: 4, FD: 8, FL: 4, OD: 8, OF: 4, OL: 4, OV: 8, SL: 4, SS: 2, SV: 8, UL: 4, US: 2, UV: 8 };
 
-/** Attributes whose values are enumerated: a dummy must be one of theirs. */
+/** Attributes whose values are enumerated or defined terms: a dummy must be one of theirs. */
 const ENUMERATED: ReadonlyMap<Tag, string> = new Map([
+  [0x00080060, 'OT'], // Modality
   [0x04000565, 'CORRECT'], // Reason for the Attribute Modification
 ]);
 

@@ -3,6 +3,7 @@
  * are mapped by value, names become a dummy, numbers and pixels stay.
  */
 import { dictionaryVr, mostValues } from '../dicom/dictionary';
+import { modalityTerm } from '../dicom/identity';
 import type { Action, ElementView, Tag } from '../dicom/rewrite-types';
 import { swapUnit } from '../dicom/vr';
 import { dummy } from './dummies';
@@ -13,6 +14,7 @@ const REMOVE: Action = { kind: 'remove' };
 const EMPTY: Action = { kind: 'empty' };
 
 const LONGEST_TEXT = 1 << 20;
+const MODALITY = 0x00080060;
 const CODE_MEANING = 0x00080104;
 const CODING_SCHEME_UID = 0x0008010c;
 
@@ -83,6 +85,7 @@ function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext)
 function codes(view: ElementView): Action {
   if (isLong(view)) return REMOVE;
   const value = unpadded(view);
+  if (view.tag === MODALITY && modalityTerm(value.trim()) === '') return { kind: 'replace', value: dummy(view.tag, view.vr) };
   return /[=^]/.test(value) || value.split('\\').some((term) => term.trim().length > 64) ? byType(view) : upToControls(view, value);
 }
 

@@ -7,6 +7,7 @@ import { constants, inflateRawSync } from 'node:zlib';
 import { directoryReferences } from './directory';
 import { elementEnd, isItemTag, newHeader, readHeader } from './elements';
 import type { Encoding } from './elements';
+import { modalityTerm } from './identity';
 import type { DicomIdentity, Identification } from './identity';
 import { findLayout, textAt } from './layout';
 import type { Layout } from './layout';
@@ -98,7 +99,7 @@ function readIdentity(source: ByteSource, layout: Layout, offset: number): Ident
   }
   const identity: DicomIdentity = {
     sopClassUID, sopInstanceUID,
-    studyInstanceUID: value(STUDY), seriesInstanceUID: value(SERIES), modality: value(MODALITY),
+    studyInstanceUID: value(STUDY), seriesInstanceUID: value(SERIES), modality: modalityTerm(value(MODALITY).trim()),
     transferSyntaxUID: layout.transferSyntaxUID,
     patientId: value(PATIENT_ID).trim(), issuerOfPatientId: value(ISSUER).trim(),
     dataSetOffset: layout.dataSetOffset, part10: layout.part10,

@@ -29,3 +29,9 @@ export type Identification =
   | { readonly kind: 'not-dicom' }
   /** It is DICOM, but cannot be read; `offset` in bytes where reading ended. */
   | { readonly kind: 'unreadable'; readonly code: Extract<ErrorCode, 'DICOM_UNREADABLE' | 'DICOM_INCOMPLETE'>; readonly offset: number };
+
+/** As long as the longest defined term (PS3.3, C.7.3.1.1.1): what is no term of that kind may be anything, and travels in messages. */
+const MODALITY = /^[A-Za-z0-9]{1,10}$/;
+
+/** A value of Modality (0008,0060), unpadded, as a term; empty where it is none. */
+export const modalityTerm = (value: string): string => (MODALITY.test(value) ? value : '');

@@ -32,6 +32,7 @@ const LOOKED_AT_ONCE = 256 << 10;
 
 /** One for all files: a thread rewrites one after the other. */
 const search = new WordSearch();
+const block = Buffer.allocUnsafeSlow(LOOKED_AT_ONCE);
 
 /** Private creators of one data set or item: by group and block (PS3.5, 7.8.1). */
 type Creators = Map<number, string>;
@@ -189,7 +190,6 @@ export class Walk {
       search.add(value.toString('latin1'));
     }
     if (search.empty) return false;
-    const block = Buffer.allocUnsafe(LOOKED_AT_ONCE);
     for (let i = 0; i < this.#bytes.length; i += 2) {
       const end = this.#bytes[i + 1]!;
       for (let at = this.#bytes[i]!; at < end; at += LOOKED_AT_ONCE - WordSearch.overlap) {

@@ -93,3 +93,14 @@ test('private creators that are sequences do no harm', async (t) => {
   const { result } = await new Bench(t).of([[0x00090010, 'SQ', { items: [[[0x00100010, 'PN', WORD]]], undefinedLength: true }]], rulesFor());
   assert.equal(result.kind, 'written');
 });
+
+test('a modality that is no term becomes one that says nothing', async (t) => {
+  const bench = new Bench(t);
+  for (const wrong of [WORD, 'DOE^JANE', 'CT\0ZQ0815', 'ZQ 0815']) {
+    const { result, bytes } = await bench.of([[0x00080060, 'CS', wrong]], rulesFor());
+    assert.equal(result.kind === 'written' && result.modality, 'OT');
+    assert.ok(!bytes.includes('ZQ') && !bytes.includes('DOE'));
+  }
+  const kept = await bench.of([[0x00080060, 'CS', 'XAPROTOCOL']], rulesFor());
+  assert.equal(kept.result.kind === 'written' && kept.result.modality, 'XAPROTOCOL');
+});
