@@ -53,6 +53,8 @@ export interface FaultScpOptions {
   /** Default: answers. `silence` never answers an A-RELEASE-RQ, `collide` asks for release itself first. */
   readonly release?: 'answer' | 'silence' | 'collide' | 'fin';
   readonly tls?: TlsOptions;
+  /** Answers C-ECHO by itself, so that none counts as a message. Default: it is a message like others. */
+  readonly echo?: boolean;
 }
 
 export interface FaultScp extends AsyncDisposable {
@@ -70,6 +72,9 @@ export interface FaultScp extends AsyncDisposable {
   /** Connections that are open now. */
   open(): number;
 }
+
+const C_ECHO_RQ = 0x0030;
+const C_ECHO_RSP = 0x8030;
 
 const GARBAGE = Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n');
 export { GARBAGE };
@@ -215,6 +220,11 @@ class Connection {
       values.set(command.readUInt16LE(at + 2), command.subarray(at + 8, at + 8 + length));
       at += 8 + length;
     }
+    if (this.options.echo === true && values.get(0x0100)?.readUInt16LE() === C_ECHO_RQ) {
+      const echoed = { contextId, messageId: values.get(0x0110)?.readUInt16LE() ?? -1, sopClassUID: '1.2.840.10008.1.1', sopInstanceUID: '' };
+      this.socket.write(response(echoed, { status: 0, commandField: C_ECHO_RSP }));
+      return;
+    }
     const uid = (element: number): string => (values.get(element)?.toString('latin1') ?? '').replace(/\0$/, '');
     this.#message = {
       association: this.#request?.number ?? -1, index: this.#count, contextId, transferSyntax: this.#accepted.get(contextId) ?? '',
@@ -301,8 +311,8 @@ function* subItems(body: Buffer, from: number, to: number): Generator<[type: num
   }
 }
 
-/** A C-STORE-RSP as one P-DATA-TF PDU. */
-function response(message: Omit<ReceivedMessage, 'dataSet'>, answer: { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number }): Buffer {
+/** A C-STORE-RSP, or a C-ECHO-RSP where there is no instance, as one P-DATA-TF PDU. */
+function response(message: Pick<ReceivedMessage, 'contextId' | 'messageId' | 'sopClassUID' | 'sopInstanceUID'>, answer: { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number }): Buffer {
   const element = (number: number, value: Buffer): Buffer => {
     const header = Buffer.alloc(8);
     header.writeUInt16LE(number, 2);
@@ -313,7 +323,7 @@ function response(message: Omit<ReceivedMessage, 'dataSet'>, answer: { readonly 
   const ui = (number: number, value: string): Buffer => element(number, Buffer.from(value.length % 2 === 0 ? value : `${value}\0`, 'latin1'));
   const body = Buffer.concat([
     ui(0x0002, message.sopClassUID), us(0x0100, answer.commandField ?? 0x8001), us(0x0120, answer.messageId ?? message.messageId),
-    us(0x0800, 0x0101), us(0x0900, answer.status), ui(0x1000, message.sopInstanceUID),
+    us(0x0800, 0x0101), us(0x0900, answer.status), ...(message.sopInstanceUID === '' ? [] : [ui(0x1000, message.sopInstanceUID)]),
   ]);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(body.length);

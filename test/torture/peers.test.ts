@@ -36,7 +36,7 @@ async function startMemory(options: FaultScpOptions): Promise<FaultScp & { reado
     }
     return answer;
   };
-  const scp = await startFaultScp({ ...options, respond });
+  const scp = await startFaultScp({ echo: true, ...options, respond });
   return Object.assign(Object.create(scp) as FaultScp, { stored, repeats, [Symbol.asyncDispose]: () => scp[Symbol.asyncDispose]() });
 }
 
@@ -58,8 +58,8 @@ async function study(options: FaultScpOptions, expected: { outcome: string; veri
 }
 
 const complete = (sent?: number): { outcome: string; verified: number; sent?: number } => ({ outcome: 'complete', verified: COUNT, ...(sent === undefined ? {} : { sent }) });
-/** A fault once, in the first association. */
-const once = (index: number, fault: MessageAnswer) => ({ association, index: at }: ReceivedMessage): MessageAnswer => (association === 0 && at === index ? fault : 0);
+/** A fault once, in the first association that stores; the very first is the C-ECHO at the start. */
+const once = (index: number, fault: MessageAnswer) => ({ association, index: at }: ReceivedMessage): MessageAnswer => (association === 1 && at === index ? fault : 0);
 
 describe('a PACS that breaks off', () => {
   for (const after of amount([0, 1, 2, 3, 4, 5], [3])) {
