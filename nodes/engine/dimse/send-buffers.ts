@@ -29,13 +29,15 @@ export class BufferPool {
   constructor(private readonly size: number, private readonly most: number) {}
 
   take(): Promise<Buffer> | Buffer {
+    return this.takeFree() ?? new Promise((resolve) => { this.#waiting.push(resolve); });
+  }
+
+  /** One that nobody has; undefined where there is none. */
+  takeFree(): Buffer | undefined {
     const free = this.#free.pop();
-    if (free !== undefined) return free;
-    if (this.#made < this.most) {
-      this.#made += 1;
-      return Buffer.allocUnsafeSlow(this.size);
-    }
-    return new Promise((resolve) => { this.#waiting.push(resolve); });
+    if (free !== undefined || this.#made >= this.most) return free;
+    this.#made += 1;
+    return Buffer.allocUnsafeSlow(this.size);
   }
 
   give(buffer: Buffer): void {

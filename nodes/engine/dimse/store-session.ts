@@ -26,14 +26,16 @@ const COMMAND_ROOM = 4 * 1024;
 const BUFFER = COMMAND_ROOM + BATCH + MOST_PIECES * DATA_HEADER;
 /** Milliseconds that a stop leaves to the message under way: one that the peer has whole would be stored and sent again. */
 const LAST_ANSWER = 1_000;
-/** One is filled while the other is written. */
-const BUFFERS = 2;
+/** One is filled while another is written, and one holds what comes next. */
+const BUFFERS = 3;
 
-/** An instance whose file is open and whose command is encoded. */
+/** An instance whose command is encoded, and whose file is open or, where it fits one buffer, read already. */
 export interface Outgoing extends Disposable {
   readonly contextId: number;
   readonly messageId: number;
   readonly command: Buffer;
+  /** All PDUs of the message, where they fit one buffer. */
+  readonly message: Buffer | undefined;
   readonly file: DataSetFile;
 }
 
@@ -82,12 +84,34 @@ export class StoreSession {
     return this.#contexts.choose(item);
   }
 
-  /** Encodes the request for an open file. Its owner disposes of it, which closes the file. */
+  /**
+   * Encodes the request for an open file, and reads a short one, while the peer is busy with the message before. Its owner
+   * disposes of it, which closes the file.
+   * @throws {ExdicomError} the file cannot be read; it is closed then
+   */
   prepare(item: { readonly sopClassUID: string; readonly sopInstanceUID: string }, contextId: number, file: DataSetFile): Outgoing {
     this.#messageId = this.#messageId % 0xffff + 1;
     const messageId = this.#messageId;
     const command = encodeCommand(contextId, encodeStoreRequest({ messageId, ...item }), this.#association.maxFragment);
-    return { contextId, messageId, command, file, [Symbol.dispose]: () => { file[Symbol.dispose](); } };
+    const short = file.length <= this.#plan.data && command.length <= COMMAND_ROOM;
+    const buffer = short ? this.#pool.takeFree() : undefined;
+    if (buffer === undefined) return { contextId, messageId, command, message: undefined, file, [Symbol.dispose]: () => { file[Symbol.dispose](); } };
+    let held = true;
+    const giveBack = (): void => {
+      if (held) this.#pool.give(buffer);
+      held = false;
+    };
+    try {
+      command.copy(buffer);
+      const { pieces, end } = this.#frame(buffer, command.length, contextId, file.length, true);
+      checkRead(readvSync(file.fd, pieces, file.offset), file.length);
+      return { contextId, messageId, command, message: buffer.subarray(0, end), file, [Symbol.dispose]: giveBack };
+    } catch (thrown) {
+      giveBack();
+      throw readFailure(thrown);
+    } finally {
+      file[Symbol.dispose]();
+    }
   }
 
   /** What will be sent next, once it is ready; the nudge needs it. */
@@ -111,7 +135,9 @@ export class StoreSession {
     this.#upcoming = undefined;
     this.#phase = 'sending';
     try {
-      const early = await this.#write(outgoing, nudged ? outgoing.command.subarray(PDU_HEADER) : outgoing.command);
+      const { command, message } = outgoing;
+      const early = message === undefined ? await this.#write(outgoing, nudged ? command.subarray(PDU_HEADER) : command)
+        : await this.#writeWhole(nudged ? message.subarray(PDU_HEADER) : message);
       const { contextId, bytes } = await this.#association.command();
       const response = decodeStoreResponse(bytes);
       if (contextId !== outgoing.contextId || response.messageId !== outgoing.messageId) throw this.#broken('response to another message');
@@ -171,6 +197,16 @@ export class StoreSession {
     this.#association.write(upcoming.command.subarray(0, PDU_HEADER), 'open').catch(() => undefined);
   }
 
+  /** Writes what was read already, and before anything else is done: the peer waits for it. */
+  async #writeWhole(message: Buffer): Promise<boolean> {
+    this.#nudged = undefined;
+    const early = this.#association.commandWaiting;
+    const written = this.#association.write(message);
+    this.#phase = 'awaiting';
+    await written;
+    return early;
+  }
+
   /** Writes command and data set; answers whether a response came before the data set was complete. */
   async #write({ contextId, file }: Outgoing, command: Buffer): Promise<boolean> {
     const association = this.#association;
@@ -226,14 +262,17 @@ export class StoreSession {
   }
 
   async #read(file: DataSetFile, pieces: readonly Buffer[], position: number, length: number): Promise<void> {
-    let read: number;
     try {
       // One short read costs less than a turn through the thread pool; anything longer must not hold the event loop.
-      read = file.length <= this.#plan.data ? readvSync(file.fd, pieces, position)
-        : await new Promise((resolve, reject) => { readv(file.fd, pieces, position, (error, bytes) => { if (error) reject(error); else resolve(bytes); }); });
+      const read = file.length <= this.#plan.data ? readvSync(file.fd, pieces, position)
+        : await new Promise<number>((resolve, reject) => { readv(file.fd, pieces, position, (error, bytes) => { if (error) reject(error); else resolve(bytes); }); });
+      checkRead(read, length);
     } catch (thrown) {
       throw new LocalReadError(readFailure(thrown));
     }
-    if (read !== length) throw new LocalReadError(new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'the file became shorter while it was sent' }));
   }
+}
+
+function checkRead(read: number, length: number): void {
+  if (read !== length) throw new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'the file became shorter while it was sent' });
 }

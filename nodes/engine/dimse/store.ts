@@ -200,10 +200,12 @@ class StoreRun {
     let current = await this.#next(session);
     while (current !== undefined) {
       const { item, outgoing } = current;
+      const sending = session.send(outgoing);
+      // The next file is opened while the peer works on this one.
       const following = this.#announced(session);
       let status: number;
       try {
-        status = await session.send(outgoing);
+        status = await sending;
       } catch (thrown) {
         outgoing[Symbol.dispose]();
         this.#giveBack(await following);
