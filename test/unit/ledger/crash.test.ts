@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
+import { verifyJournal } from '../../../nodes/engine/ledger/journal';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
 import type { Opening } from '../../../nodes/engine/ledger/store';
 import { openStore } from '../../../nodes/engine/ledger/store-client';
@@ -36,6 +37,7 @@ test('a process killed at any instant loses nothing that the ledger had promised
   await using bench = await Bench.open();
   await bench.ledger.close();
   const promised: string[] = [];
+  const lines: number[] = [];
   for (let round = 0; round < 6; round += 1) {
     const mode = round % 3 === 2 ? 'resume' : 'work';
     const { child, said, exited } = victim(mode, bench);
@@ -72,9 +74,14 @@ test('a process killed at any instant loses nothing that the ledger had promised
       if (what === 'taken') assert.ok(byId.has(id), 'a job that was taken is there');
       if (what === 'closed') assert.deepEqual([byId.get(id)?.state, outcome], ['closed', 'complete']);
     }
-    for (const job of jobs) if (job.state === 'closed') assert.equal((await bench.ledger.receipt(job.id))?.balanced, true);
+    const receipts = await Promise.all(jobs.filter(({ state }) => state === 'closed').map(({ id }) => bench.ledger.receipt(id)));
+    for (const receipt of receipts) assert.equal(receipt?.balanced, true);
     await bench.ledger.close();
+    const journal = await verifyJournal(bench.ledger.folders.journal, receipts.flatMap((receipt) => (receipt === undefined ? [] : [receipt.journal])));
+    assert.deepEqual([journal.sound, journal.torn, journal.chains], [true, false, 1], 'the journal has no gap and no double');
+    lines.push(journal.lines);
   }
+  assert.deepEqual(lines, lines.toSorted((a, b) => a - b));
   assert.ok(promised.some((line) => line.startsWith('verified')), 'the victims came far enough to prove anything');
 });
 

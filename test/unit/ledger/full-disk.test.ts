@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
+import { verifyJournal } from '../../../nodes/engine/ledger/journal';
 import { Bench, destination, until } from './fixture';
 
 /** A small file system of its own in memory, where this process may mount one. */
@@ -95,6 +96,36 @@ test('jobs can be closed on a disk filled to the last byte, which makes room', a
     await bench.ledger.finish(token, 'finish');
     await bench.closed(1);
     assert.equal(bench.receipts[0]?.job.outcome, 'complete');
+  } finally {
+    disk.unmount();
+  }
+});
+
+test('a journal whose own disk is full is behind, stops no job, and has every line when there is room again', async (context) => {
+  const disk = smallDisk(1);
+  if (disk === undefined) {
+    context.skip('mounting a tmpfs is not permitted here');
+    return;
+  }
+  try {
+    await using bench = await Bench.open();
+    await bench.ledger.close();
+    const { journal } = bench.ledger.folders;
+    await rm(journal, { recursive: true });
+    await symlink(disk.folder, journal);
+    const filler = join(disk.folder, 'filler');
+    await assert.rejects(writeFile(filler, Buffer.alloc(2_000_000)), { code: 'ENOSPC' });
+    await bench.restart();
+    const token = await bench.take();
+    await until(() => bench.ledger.status().journal === 'DISK_FULL');
+    await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
+    await bench.ledger.finish(token, 'finish');
+    await bench.closed(1);
+    await rm(filler);
+    await until(() => bench.ledger.status().journal === undefined && bench.ledger.status().state === 'ready');
+    await bench.ledger.close();
+    const report = await verifyJournal(journal, bench.receipts.map((receipt) => receipt.journal));
+    assert.deepEqual([report.sound, report.torn, report.chains, report.first?.seq], [true, false, 1, 1]);
   } finally {
     disk.unmount();
   }
