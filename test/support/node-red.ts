@@ -102,6 +102,11 @@ export class NodeRed implements AsyncDisposable {
     await this.until(() => this.#deployed > before);
   }
 
+  /** Of Node-RED's own process. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** As a power cut. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');

@@ -28,7 +28,7 @@ export interface RarVolume {
   readonly first: boolean;
   /** Files that begin in this volume; undefined where the headers are encrypted. */
   readonly files: readonly RarHeader[] | undefined;
-  /** `more`: another volume follows. `cut`: the archive ends in the middle of something. `unknown`: nothing tells. */
+  /** `more`: another volume follows. `cut`: the archive ends in the middle of something. `unknown`: nothing tells, as in encrypted headers and before RAR 3. */
   readonly end: 'end' | 'more' | 'cut' | 'unknown';
 }
 
@@ -130,7 +130,8 @@ function walk5(source: ByteSource, start: number, bounds: { readonly end: number
     if (next > bounds.end) return told('cut');
     at = next;
   }
-  return told('unknown');
+  // Version 5 always has an end block, so entries are missing where there is none.
+  return told('cut');
 }
 
 /** Old RAR keeps the dictionary in three bits, from 64 kB; seven means a folder. */

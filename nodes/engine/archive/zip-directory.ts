@@ -47,8 +47,8 @@ const END_SIZE = 22;
 /** Of a local header without name and extra field: the least that an entry has in front of its data. */
 const LOCAL_SIZE = 30;
 const COMMENT_MAX = 0xffff;
-/** Bytes of the directory per entry that are believed at most: names and extra fields of 64 kB each only exist to hurt. */
-const BYTES_PER_ENTRY = 4096;
+/** Bytes of the directory per entry that are read at most, on average: long names and extra fields for all only exist to hurt. */
+const BYTES_PER_ENTRY = 512;
 
 const damaged = (): ExdicomError => new ExdicomError('ARCHIVE_DAMAGED');
 
