@@ -1,16 +1,29 @@
 /** Looks for many words at once in bytes, fast enough for pixels: most bytes are never looked at. */
 
-/** Shorter ones are found in any noise. */
-const SHORTEST = 6;
 const LONGEST = 64;
 const MOST_WORDS = 4096;
-/** A word of SHORTEST bytes has this many pairs of bytes, so every such step meets one of them. */
-const STRIDE = SHORTEST - 1;
+/** Bytes are looked at in pairs as the processor reads them, at every fourth byte: each word begins, or has begun, within three. */
+const STEP = 4;
 /** Fewer different bytes than this are a ruler, a counter, or a grey that is everywhere. */
 const LEAST_DIFFERENT = 3;
 
-/** What parts a value into words: delimiters of values and names, and control characters. */
+/** What parts a value into words: delimiters of values and names, and control characters. Words of fewer than six are found in any noise. */
 const WORDS = /[\x21-\x3c\x3e-\x5b\x5d\x5f-\x7e\x80-\xff]{6,}/g;
+
+/** Two bytes as one number, in the processor's own order. */
+const pairOf = (bytes: Buffer, at: number): number => new Uint16Array(Uint8Array.of(bytes[at]!, bytes[at + 1]!).buffer)[0]!;
+
+/**
+ * Where the next pair is that begins somewhere in a word, from `start` in steps of STEP bytes; -1 where there is none. A
+ * function that does nothing else, and four steps at once: in pixels it goes round a hundred million times.
+ */
+function nextPair(pairs: Uint8Array, read: Uint16Array, start: number): number {
+  const { length } = read;
+  let i = start;
+  for (; i + 6 < length && (pairs[read[i]!]! | pairs[read[i + 2]!]! | pairs[read[i + 4]!]! | pairs[read[i + 6]!]!) === 0; i += 8);
+  for (; i < length; i += 2) if (pairs[read[i]!] === 1) return i;
+  return -1;
+}
 
 interface Place {
   readonly word: Buffer;
@@ -40,8 +53,8 @@ export class WordSearch {
       if (this.#known.size >= MOST_WORDS || this.#known.has(text) || new Set(text).size < LEAST_DIFFERENT) continue;
       this.#known.add(text);
       const word = Buffer.from(text, 'latin1');
-      for (let offset = 0; offset < STRIDE; offset += 1) {
-        const pair = word[offset]! * 256 + word[offset + 1]!;
+      for (let offset = 0; offset < STEP; offset += 1) {
+        const pair = pairOf(word, offset);
         this.#pairs[pair] = 1;
         const places = this.#places.get(pair);
         if (places === undefined) this.#places.set(pair, [{ word, offset }]);
@@ -50,11 +63,12 @@ export class WordSearch {
     }
   }
 
-  /** Whether any of the words stands in the first `length` bytes. */
+  /** Whether any of the words stands in the first `length` bytes, which begin at an even place of their memory. */
   isIn(bytes: Buffer, length: number): boolean {
     const pairs = this.#pairs;
-    for (let at = 0; at + 1 < length; at += STRIDE) {
-      if (pairs[bytes[at]! * 256 + bytes[at + 1]!] === 1 && this.#stands(bytes, length, at)) return true;
+    const read = new Uint16Array(bytes.buffer, bytes.byteOffset, length >> 1);
+    for (let i = nextPair(pairs, read, 0); i >= 0; i = nextPair(pairs, read, i + STEP / 2)) {
+      if (this.#stands(bytes, length, i * 2)) return true;
     }
     return false;
   }
@@ -63,7 +77,7 @@ export class WordSearch {
   static readonly overlap = LONGEST;
 
   #stands(bytes: Buffer, length: number, at: number): boolean {
-    for (const { word, offset } of this.#places.get(bytes[at]! * 256 + bytes[at + 1]!) ?? []) {
+    for (const { word, offset } of this.#places.get(pairOf(bytes, at)) ?? []) {
       const start = at - offset;
       if (start >= 0 && start + word.length <= length && word.compare(bytes, start, start + word.length) === 0) return true;
     }
