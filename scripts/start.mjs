@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -68,4 +68,7 @@ process.on('SIGTERM', stop);
 server.listen(port, host);
 await once(server, 'listening');
 await RED.start();
-console.log(`\n  ${example.replace(/\.json$/, '')}\n  editor    http://${host}:${server.address().port}/\n  inbox     ${inbox}\n  received  ${join(data, 'received')}\n`);
+const site = `http://${host}:${server.address().port}`;
+// Pages of the example that a browser can open as they are.
+const pages = JSON.parse(await readFile(join(examples, example), 'utf8')).filter(({ type, method, url }) => type === 'http in' && method === 'get' && !url.includes(':'));
+console.log(`\n  ${example.replace(/\.json$/, '')}\n  editor    ${site}/\n${pages.map(({ url }) => `  page      ${site}${url}\n`).join('')}  inbox     ${inbox}\n  received  ${join(data, 'received')}\n`);

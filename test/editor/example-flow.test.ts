@@ -5,14 +5,12 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { chromiumMissing, deploy, inPage, openEditor, screenshotFolder, settled, startBrowser, startNodeRed } from './running-editor';
+import { chromiumMissing, deploy, importExample, inPage, openEditor, overlapping, screenshotFolder, settled, startBrowser, startNodeRed } from './running-editor';
 import type { Editor, NodeRed } from './running-editor';
 
 const RUN_LIMIT = 180_000;
 /** What a debug message may show at most without being opened, in characters. */
 const READABLE = 400;
-
-interface Box { readonly label: string; readonly left: number; readonly right: number; readonly top: number; readonly bottom: number }
 
 describe('flow 01 in the editor', { skip: chromiumMissing }, () => {
   let nodeRed: NodeRed;
@@ -33,28 +31,11 @@ describe('flow 01 in the editor', { skip: chromiumMissing }, () => {
   });
 
   it('comes from the examples menu', async () => {
-    await inPage(page, `RED.actions.invoke('core:show-examples-import-dialog')`);
-    const entry = (text: string) => page.locator('#red-ui-clipboard-dialog .red-ui-treeList-label:visible', { hasText: text });
-    await entry('@exdicom/node-red-dicom').click();
-    await entry('flows').nth(1).click(); // the first is the root of all flows
-    await entry('01 - Folder to PACS').click();
-    await page.locator('#red-ui-clipboard-dialog-ok').click();
-    await page.waitForFunction(`RED.nodes.filterNodes({ type: 'exdicom-folder-in' }).length === 1`);
-    await settled(page);
-    assert.deepEqual(await inPage(page, `(() => { const found = []; RED.nodes.eachNode((node) => { if (node.type === 'unknown' || node.valid === false) found.push(node.type); }); return found; })()`), []);
+    assert.deepEqual(await importExample(page, '01 - Folder to PACS'), []);
   });
 
   it('lies tidily on the canvas', async () => {
-    await inPage(page, `RED.workspaces.show(RED.nodes.filterNodes({ type: 'exdicom-folder-in' })[0].z)`);
-    await settled(page);
-    const boxes = await inPage<Box[]>(page, `(() => { const boxes = []; RED.nodes.eachNode((node) => boxes.push({ label: node.type + ' ' + node.name, left: node.x - node.w / 2, right: node.x + node.w / 2, top: node.y - node.h / 2, bottom: node.y + node.h / 2 })); return boxes; })()`);
-    for (const [index, a] of boxes.entries()) {
-      for (const b of boxes.slice(index + 1)) {
-        // 18 pixels below a node are its status's.
-        const apart = a.right <= b.left || b.right <= a.left || a.bottom + 18 <= b.top || b.bottom + 18 <= a.top;
-        assert.ok(apart, `${a.label} and ${b.label}`);
-      }
-    }
+    assert.deepEqual(await overlapping(page), []);
     await page.screenshot({ path: join(shots, 'flow-light.png') });
   });
 

@@ -150,6 +150,32 @@ export async function closeEverything(page: Page): Promise<void> {
   }
 }
 
+interface Box { readonly label: string; readonly left: number; readonly right: number; readonly top: number; readonly bottom: number }
+
+/** Imports an example of the pack from the menu, and goes to its tab. Gives the types of nodes that are unknown or not valid. */
+export async function importExample(page: Page, title: string): Promise<string[]> {
+  const before = await inPage<number>(page, 'RED.nodes.filterNodes({}).length');
+  await inPage(page, `RED.actions.invoke('core:show-examples-import-dialog')`);
+  const entry = (text: string) => page.locator('#red-ui-clipboard-dialog .red-ui-treeList-label:visible', { hasText: text });
+  await entry('@exdicom/node-red-dicom').click();
+  await entry('flows').nth(1).click(); // the first is the root of all flows
+  await entry(title).click();
+  await page.locator('#red-ui-clipboard-dialog-ok').click();
+  await page.waitForFunction(`RED.nodes.filterNodes({}).length > ${before}`);
+  await settled(page);
+  await inPage(page, `RED.workspaces.show(RED.nodes.filterNodes({}).at(-1).z)`);
+  await settled(page);
+  return inPage(page, `(() => { const found = []; RED.nodes.eachNode((node) => { if (node.type === 'unknown' || node.valid === false) found.push(node.type); }); return found; })()`);
+}
+
+/** Pairs of nodes of the tab that lie on each other. */
+export async function overlapping(page: Page): Promise<string[]> {
+  const boxes = await inPage<Box[]>(page, `RED.nodes.filterNodes({ z: RED.workspaces.active() }).map((node) => ({ label: node.type + ' ' + node.name, left: node.x - node.w / 2, right: node.x + node.w / 2, top: node.y - node.h / 2, bottom: node.y + node.h / 2 }))`);
+  // 18 pixels below a node are its status's.
+  const apart = (a: Box, b: Box): boolean => a.right <= b.left || b.right <= a.left || a.bottom + 18 <= b.top || b.bottom + 18 <= a.top;
+  return boxes.flatMap((a, index) => boxes.slice(index + 1).filter((b) => !apart(a, b)).map((b) => `${a.label} and ${b.label}`));
+}
+
 /** Where pictures are left for somebody to look at; the next run writes over them. */
 export function screenshotFolder(): string {
   const folder = join(tmpdir(), 'exdicom-screenshots');

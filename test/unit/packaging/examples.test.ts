@@ -12,7 +12,7 @@ interface FlowNode {
 const folder = join('examples', 'flows');
 const files = readdirSync(join(process.cwd(), folder)).sort();
 const flowOf = (file: string): FlowNode[] => JSON.parse(read(folder, file)) as FlowNode[];
-const CORE = new Set(['tab', 'group', 'comment', 'debug', 'catch', 'status', 'inject', 'function', 'change', 'switch', 'split', 'join', 'link in', 'link out', 'http in', 'http response']);
+const CORE = new Set(['tab', 'group', 'comment', 'debug', 'catch', 'status', 'inject', 'function', 'change', 'switch', 'split', 'join', 'link in', 'link out', 'http in', 'http response', 'template', 'file']);
 
 describe('the example flows', () => {
   it('are numbered', () => {
