@@ -84,6 +84,23 @@ test('progress starts the count of failures anew', async () => {
   assert.equal((await bench.ledger.fail(token, new ExdicomError('PEER_TIMEOUT'), short)).kind, 'parked');
 });
 
+test('a destination that says success again and again, and shows nothing, is no progress', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  const [pacs, short] = [destination('pacs'), { ...policy, delay: 5, maximumAge: 50 }];
+  const attempt = async (): Promise<string> => {
+    await bench.ledger.planDeliveries(token.id, pacs, files);
+    await bench.ledger.recordDeliveries(token.id, pacs, [{ instance: 1, state: 'sent', status: '0x0000' }]);
+    await bench.ledger.recordDeliveries(token.id, pacs, [{ instance: 1, state: 'failed', code: 'NOT_FOUND' }]);
+    return (await bench.ledger.fail(token, new ExdicomError('NOT_FOUND', { destination: pacs.address }), short)).kind;
+  };
+  assert.equal(await attempt(), 'parked');
+  await until(() => bench.source.sent.length === 1);
+  await sleep(80);
+  assert.equal(await attempt(), 'terminal');
+});
+
 test('a job that needs a password holds no slot, keeps its files and source, and is tried again after the next deploy', async () => {
   await using bench = await Bench.open({ slots: 1 });
   const token = await bench.take();

@@ -62,6 +62,12 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
     return { state: 'pending' };
   };
 
+  /** Whether a success brings the job on: sending again what the destination does not show brings nobody anywhere. */
+  const isNews = (job: number, destination: number | undefined, instance: number, state: 'verified' | 'sent'): boolean => {
+    const before = database.get('SELECT state, code FROM delivery WHERE job = ? AND destination = ? AND instance = ?', job, destination, instance);
+    return before !== undefined && before['state'] !== 'verified' && (state === 'verified' || before['code'] !== 'NOT_FOUND');
+  };
+
   return {
     planDeliveries(id: JobId, { address, label, identifiedAllowed }, files: readonly DeliveryRequest[]): DeliveryRow[] {
       const job = table.n(id);
@@ -98,12 +104,12 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
       let progress = false;
       for (const { instance, state, level, code, status, warned } of results) {
         const lasting = state === 'failed' && code !== undefined && ERRORS[code].retryable ? 'waiting' : state;
-        const changed = database.run(
+        progress ||= (lasting === 'verified' || lasting === 'sent') && isNews(job, destination, instance, lasting);
+        database.run(
           `UPDATE delivery SET state = ?, level = ?, code = ?, status = ?, warned = ?, updated_at = ?
            WHERE job = ? AND destination = ? AND instance = ? AND (state <> 'verified' OR ? = 'verified')`,
           lasting, level, code, status, warned ?? false, Date.now(), job, destination, instance, lasting,
         );
-        if (changed > 0 && (lasting === 'verified' || lasting === 'sent')) progress = true;
       }
       if (progress) table.set(id, { failures: 0, failing_since: null });
       return progress;
