@@ -46,7 +46,7 @@ export = (RED: Red): void => {
 
     handleInput(node, {
       arrive: () => undefined,
-      work: async ({ message, send }) => { send(await judge(message)); },
+      work: async (arrival) => { arrival.send(await judge(arrival.message)); },
       leave: () => undefined,
       answer: (message, error) => {
         status.failed(error);
@@ -67,12 +67,7 @@ function codeOf({ error }: Message & { readonly error?: unknown }): ErrorCode | 
 function policyOf(settings: Settings<RetryProperties>): RetryPolicy {
   const [from, to] = [settings.text('activeFrom'), settings.text('activeTo')];
   const days = settings.words('activeDays', DAYS);
-  const time = (property: 'activeFrom' | 'activeTo', text: string): number => {
-    const minutes = text === '' ? 0 : minutesOf(text);
-    if (minutes === undefined) throw new ExdicomError('CONFIG_INVALID', { detail: property });
-    return minutes;
-  };
-  const hours = { from: time('activeFrom', from), to: time('activeTo', to), days };
+  const hours = { from: timeOf('activeFrom', from), to: timeOf('activeTo', to), days };
   return {
     delay: settings.number('delay', 0.1, 30 * DAY) * 1000,
     factor: settings.number('factor', 1, 10),
@@ -82,4 +77,11 @@ function policyOf(settings: Settings<RetryProperties>): RetryPolicy {
     attempts: settings.integer('attempts', 0, 1_000_000),
     ...(from === '' && to === '' && days.length === 0 ? {} : { hours }),
   };
+}
+
+/** Minutes since midnight; an empty text is midnight. */
+function timeOf(property: 'activeFrom' | 'activeTo', text: string): number {
+  const minutes = text === '' ? 0 : minutesOf(text);
+  if (minutes === undefined) throw new ExdicomError('CONFIG_INVALID', { detail: property });
+  return minutes;
 }

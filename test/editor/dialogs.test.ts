@@ -12,7 +12,7 @@ import {
 } from './running-editor';
 import type { Editor, NodeRed } from './running-editor';
 
-const NODES = ['folder-in', 'extract', 'anonymize', 'c-store-out', 'c-store-in', 'folder-out', 'finish'];
+const NODES = ['folder-in', 'extract', 'anonymize', 'c-store-out', 'c-store-in', 'folder-out', 'retry', 'finish'];
 const CONFIG_NODES = ['ledger', 'pacs', 'deid-profile'];
 const SECRETS = ['correct horse', 'battery staple', 'a key that nobody should ever see again'];
 
@@ -116,6 +116,28 @@ describe('the editor', { skip: chromiumMissing }, () => {
     await closeDialog(page, 'node-dialog-ok');
     assert.deepEqual(await reasons(id), []);
     assert.equal(await inPage(page, `RED.utils.getNodeLabel(RED.nodes.node("${id}"))`), 'folder-in: inbox/ward 3');
+  });
+
+  it('takes hours and days for retries, and says what is no time of day', async () => {
+    const id = ids.get('retry')!;
+    await openDialog(page, id);
+    assert.equal(await page.locator('#node-input-activeFrom').isVisible(), false);
+    await page.locator('#dialog-form summary').first().click();
+    await page.fill('#node-input-activeFrom', '8 pm');
+    await page.fill('#node-input-activeDays', 'mon, someday');
+    await page.fill('#node-input-attempts', '-1');
+    await closeDialog(page, 'node-dialog-ok');
+    assert.deepEqual((await reasons(id)).sort(), ['At most: a whole number from 0 to 1,000,000', 'From: a time of day such as 20:00', 'On: only sun, mon, tue, wed, thu, fri, sat, with commas between']);
+    await openDialog(page, id);
+    assert.equal(await page.locator('#node-input-activeFrom').isVisible(), true);
+    await page.fill('#node-input-activeFrom', '20:00');
+    await page.fill('#node-input-activeTo', '${EXDICOM_NIGHT_ENDS:-06:00}');
+    await page.fill('#node-input-activeDays', 'mon, tue');
+    await page.fill('#node-input-attempts', '12');
+    await page.screenshot({ path: join(shots, 'light-retry-hours.png') });
+    await closeDialog(page, 'node-dialog-ok');
+    assert.deepEqual(await reasons(id), []);
+    assert.deepEqual(await inPage(page, `RED.nodes.node("${id}")._def.outputs`), 2);
   });
 
   it('opens what is folded when something is wrong in it', async () => {

@@ -241,7 +241,7 @@ describe('the circuit of a destination', () => {
     using study = makeStudy(alike(1));
     const ledger = deliveryLedger(study.scratch());
     const circuits = new Circuits(10, () => Promise.reject(new ExdicomError('NO_CONTEXT')));
-    circuits.failed(pacs(1), new ExdicomError('PEER_UNREACHABLE'), ledger);
+    circuits.failed(pacs(1, { probeInterval: 10 }), new ExdicomError('PEER_UNREACHABLE'), ledger);
     while (ledger.up.length === 0) await pause(5);
     assert.equal(circuits.refusal(pacs(1).address, ledger), undefined);
   });
