@@ -10,8 +10,19 @@ const LEAST_DIFFERENT = 3;
 /** What parts a value into words: delimiters of values and names, and control characters. Words of fewer than six are found in any noise. */
 const WORDS = /[\x21-\x3c\x3e-\x5b\x5d\x5f-\x7e\x80-\xff]{6,}/g;
 
-/** Two bytes as one number, in the processor's own order. */
-const pairOf = (bytes: Buffer, at: number): number => new Uint16Array(Uint8Array.of(bytes[at]!, bytes[at + 1]!).buffer)[0]!;
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Two bytes as the one number that the processor makes of them. */
+const pairOf = (first: number, second: number): number => (LITTLE_ENDIAN ? second << 8 | first : first << 8 | second);
+
+function hasDifferent(text: string, least: number): boolean {
+  const seen: number[] = [];
+  for (let i = 0; i < text.length && seen.length < least; i += 1) {
+    const code = text.charCodeAt(i);
+    if (!seen.includes(code)) seen.push(code);
+  }
+  return seen.length >= least;
+}
 
 /**
  * Where the next pair is that begins somewhere in a word, from `start` in steps of STEP bytes; -1 where there is none. A
@@ -32,8 +43,10 @@ interface Place {
 
 export class WordSearch {
   readonly #pairs = new Uint8Array(65_536);
-  readonly #places = new Map<number, Place[]>();
+  /** The words at hand. */
   readonly #known = new Set<string>();
+  /** Where a pair stands in a word; filled when one is met for the first time, which in most files none is. */
+  readonly #places = new Map<number, Place[]>();
 
   get empty(): boolean {
     return this.#known.size === 0;
@@ -48,18 +61,13 @@ export class WordSearch {
 
   /** The words of a value, by `latin1`. */
   add(value: string): void {
-    for (const [found] of value.matchAll(WORDS)) {
-      const text = found.slice(0, LONGEST);
-      if (this.#known.size >= MOST_WORDS || this.#known.has(text) || new Set(text).size < LEAST_DIFFERENT) continue;
+    this.#places.clear();
+    WORDS.lastIndex = 0;
+    for (let found = WORDS.exec(value); found !== null; found = WORDS.exec(value)) {
+      const text = found[0].slice(0, LONGEST);
+      if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !hasDifferent(text, LEAST_DIFFERENT)) continue;
       this.#known.add(text);
-      const word = Buffer.from(text, 'latin1');
-      for (let offset = 0; offset < STEP; offset += 1) {
-        const pair = pairOf(word, offset);
-        this.#pairs[pair] = 1;
-        const places = this.#places.get(pair);
-        if (places === undefined) this.#places.set(pair, [{ word, offset }]);
-        else places.push({ word, offset });
-      }
+      for (let offset = 0; offset < STEP; offset += 1) this.#pairs[pairOf(text.charCodeAt(offset), text.charCodeAt(offset + 1))] = 1;
     }
   }
 
@@ -77,10 +85,23 @@ export class WordSearch {
   static readonly overlap = LONGEST;
 
   #stands(bytes: Buffer, length: number, at: number): boolean {
-    for (const { word, offset } of this.#places.get(pairOf(bytes, at)) ?? []) {
+    if (this.#places.size === 0) this.#place();
+    for (const { word, offset } of this.#places.get(pairOf(bytes[at]!, bytes[at + 1]!)) ?? []) {
       const start = at - offset;
       if (start >= 0 && start + word.length <= length && word.compare(bytes, start, start + word.length) === 0) return true;
     }
     return false;
+  }
+
+  #place(): void {
+    for (const text of this.#known) {
+      const word = Buffer.from(text, 'latin1');
+      for (let offset = 0; offset < STEP; offset += 1) {
+        const pair = pairOf(word[offset]!, word[offset + 1]!);
+        const places = this.#places.get(pair);
+        if (places === undefined) this.#places.set(pair, [{ word, offset }]);
+        else places.push({ word, offset });
+      }
+    }
   }
 }
