@@ -66,7 +66,7 @@ async function dropIn(files: readonly string[], passwords: readonly string[]): P
       codes: entries.flatMap(({ code }) => (code === undefined ? [] : [code])),
       names: entries.map(({ name }) => name),
       sha256: entries.flatMap(({ file }) => (file === undefined ? [] : [file.sha256])),
-      dataSets: entries.flatMap(({ file }) => (file === undefined ? [] : [file.dataSetSha256])),
+      dataSets: entries.flatMap(({ file }) => (file?.dataSetSha256 === undefined ? [] : [file.dataSetSha256])),
     };
   } finally {
     rmSync(memory.root, { recursive: true, force: true });

@@ -8,7 +8,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { Extraction, FoundEntry, Ledger, SpooledItem } from '../ledger/ledger-types';
-import type { JobToken, OwnPath } from '../model';
+import type { JobToken, OwnPath, Sha256 } from '../model';
 import { turns } from '../turns';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
@@ -52,7 +52,11 @@ async function extractInTurn(ledger: Ledger, token: JobToken, settings: ExtractS
     // Those given by hand for this job first.
     const passwords = [...ledger.passwords(token.id), ...settings.passwords];
     const unpacking = new Unpacking({ ...settings, passwords }, { folder, salt: randomBytes(16).toString('hex'), issuer: job.issuer ?? '' }, { ...context, apart }, () => ledger.progressed(token.id, 'extract'));
-    const entries = await unpacking.all(items);
+    const entries = await unpacking.all(items).catch(async (thrown: unknown) => {
+      // What there is of it is of no use to the next attempt, and may be what has filled the disk.
+      await keepOnly(folder, new Set()).catch(() => undefined);
+      throw thrown;
+    });
     await keepOnly(folder, new Set(entries.flatMap(({ file }) => (file === undefined ? [] : [file.path]))));
     return judge(await ledger.recordExtraction(token.id, digest, entries), settings);
   } catch (thrown) {
@@ -130,7 +134,25 @@ class Unpacking {
     const archives = await this.#look(sets);
     // In order, so that the same source is always numbered the same way.
     for (const archive of archives) await this.#open(archive);
+    await this.#compareSameUids();
     return this.#account();
+  }
+
+  /** Files of one SOP Instance UID that differ are told apart by their data sets, which the ledger judges; others need no second digest. */
+  async #compareSameUids(): Promise<void> {
+    const instances = this.#found.filter((found) => found.kind === 'instance');
+    const differing = [...Map.groupBy(instances, ({ file }) => file.sopInstanceUID).values()]
+      .filter((same) => new Set(same.map(({ file }) => file.sha256)).size > 1).flat().filter(({ file }) => file.dataSetSha256 === undefined);
+    const tasks = Array.from({ length: Math.ceil(differing.length / FILES_PER_TASK) }, (_, i) => differing.slice(i * FILES_PER_TASK, (i + 1) * FILES_PER_TASK));
+    const compared = new Map<number, Sha256>();
+    await this.#inLanes(tasks, async (files) => {
+      const digests = await this.#run('archive.dataSets', { paths: files.map(({ file }) => file.path) });
+      for (const [i, { n }] of files.entries()) compared.set(n, digests[i]!);
+    });
+    for (const [i, found] of this.#found.entries()) {
+      const dataSetSha256 = compared.get(found.n);
+      if (found.kind === 'instance' && dataSetSha256 !== undefined) this.#found[i] = { ...found, file: { ...found.file, dataSetSha256 } };
+    }
   }
 
   async #run<N extends TaskName>(name: N, input: TaskInput<N>, onProgress?: (done: number) => void): Promise<TaskOutput<N>> {

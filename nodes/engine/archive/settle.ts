@@ -4,8 +4,7 @@
  * large ones go to the disk first.
  */
 import { createHash, hash } from 'node:crypto';
-import type { Hash } from 'node:crypto';
-import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DicomIdentity, Identification } from '../dicom/identity';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../dicom/identify';
@@ -59,13 +58,13 @@ function patientLabel(identity: DicomIdentity, { salt, issuer }: SettleContext):
   return hash('sha256', JSON.stringify([salt, ...who])).slice(0, 32);
 }
 
-function instance(identity: DicomIdentity, context: SettleContext, path: OwnPath, bytes: number, sha256: string, dataSetSha256: string): Verdict {
+function instance(identity: DicomIdentity, context: SettleContext, path: OwnPath, bytes: number, sha256: string, dataSetSha256?: string): Verdict {
   const { sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = identity;
   return {
     kind: 'instance',
     file: {
       path, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality,
-      sha256: sha256 as Sha256, dataSetSha256: dataSetSha256 as Sha256, patient: patientLabel(identity, context),
+      sha256: sha256 as Sha256, ...(dataSetSha256 === undefined ? {} : { dataSetSha256: dataSetSha256 as Sha256 }), patient: patientLabel(identity, context),
     },
   };
 }
@@ -73,23 +72,27 @@ function instance(identity: DicomIdentity, context: SettleContext, path: OwnPath
 /** For files that are read by this thread, one after another. */
 const block = Buffer.allocUnsafeSlow(BLOCK);
 
-/** SHA-256 of a file as a whole, unless that is known, and from `offset` on: read once. */
-function digestsOf(path: string, offset: number, known?: string): { readonly bytes: number; readonly sha256: string; readonly dataSetSha256: string } {
+/** SHA-256 of a file from `offset` on. */
+function digestOf(path: string, offset = 0): { readonly bytes: number; readonly sha256: string } {
   const fd = openSync(path, 'r');
   try {
-    let bytes = 0;
-    const next = (): Buffer => block.subarray(0, readSync(fd, block, 0, BLOCK, bytes));
-    const whole = createHash('sha256');
-    const dataSet = createHash('sha256');
-    for (let content = next(); content.length > 0; content = next()) {
-      if (known === undefined) whole.update(content);
-      if (bytes + content.length > offset) dataSet.update(content.subarray(Math.max(0, offset - bytes)));
-      bytes += content.length;
+    const digest = createHash('sha256');
+    let at = offset;
+    for (let count = readSync(fd, block, 0, BLOCK, at); count > 0; count = readSync(fd, block, 0, BLOCK, at)) {
+      digest.update(block.subarray(0, count));
+      at += count;
     }
-    return { bytes, sha256: known ?? whole.digest('hex'), dataSetSha256: dataSet.digest('hex') };
+    return { bytes: at, sha256: digest.digest('hex') };
   } finally {
     closeSync(fd);
   }
+}
+
+/** SHA-256 of the data set of an instance that was settled. */
+export function dataSetDigest(path: string): Sha256 {
+  const found = identifyFile(path);
+  if (found.kind !== 'instance') throw new ExdicomError('INTERNAL', { detail: found.kind });
+  return digestOf(path, found.identity.dataSetOffset).sha256 as Sha256;
 }
 
 function write(path: string, content: Buffer): void {
@@ -114,10 +117,11 @@ function other(found: Exclude<Identification, { kind: 'instance' }>, head: Buffe
 function normalised(raw: OwnPath, n: number, identity: DicomIdentity, context: SettleContext): Verdict {
   const path = numbered(context, n, 'dcm');
   normalisePart10(raw, path, identity);
-  const { dataSetSha256 } = digestsOf(raw, identity.dataSetOffset, '');
-  const { bytes, sha256 } = digestsOf(path, Infinity);
+  // Another version of this pack may write another head.
+  const dataSet = digestOf(raw, identity.dataSetOffset);
+  const { bytes, sha256 } = digestOf(path);
   unlinkSync(raw);
-  return instance(identity, context, path, bytes, sha256, dataSetSha256);
+  return instance(identity, context, path, bytes, sha256, dataSet.sha256);
 }
 
 /** For an entry that is in memory as a whole. */
@@ -130,7 +134,7 @@ export function settleBuffer(content: Buffer, n: number, context: SettleContext)
     const whole = identity.part10 ? content : Buffer.concat([part10Header(identity), dataSet]);
     const path = numbered(context, n, 'dcm');
     write(path, whole);
-    return instance(identity, context, path, whole.length, hash('sha256', whole), hash('sha256', dataSet));
+    return instance(identity, context, path, whole.length, hash('sha256', whole), identity.part10 ? undefined : hash('sha256', dataSet));
   }
   const verdict = other(found, content.subarray(0, SNIFF_BYTES));
   if (typeof verdict !== 'string') return verdict;
@@ -151,8 +155,8 @@ export function settleFile(path: OwnPath, n: number, context: SettleContext, { o
     if (own) renameSync(path, target);
     else linkOrCopy(path, target);
     if (!identity.part10) return normalised(target, n, identity, context);
-    const digests = digestsOf(target, identity.dataSetOffset, sha256);
-    return instance(identity, context, target, digests.bytes, digests.sha256, digests.dataSetSha256);
+    const known = sha256 === undefined ? digestOf(target) : { bytes: statSync(target).size, sha256 };
+    return instance(identity, context, target, known.bytes, known.sha256);
   }
   const verdict = other(found, readHead(path, SNIFF_BYTES));
   if (typeof verdict === 'string') return { kind: 'archive', path, format: verdict };
@@ -198,8 +202,8 @@ export class Sink {
   #fd: number | undefined;
   readonly #path: OwnPath;
   readonly #digest = createHash('sha256');
-  /** Where the beginning already told what it is, the data set is hashed as it passes by. */
-  #known: { readonly identity: DicomIdentity; readonly digest: Hash } | undefined;
+  /** Where the beginning already told what it is. */
+  #known: DicomIdentity | undefined;
   #bytes = 0;
 
   /** @param announced bytes that will come; undefined where that is not known. */
@@ -220,7 +224,6 @@ export class Sink {
     else if (this.#fd !== undefined) {
       if (this.#bytes === 0) this.#recognise(chunk);
       this.#digest.update(chunk);
-      this.#known?.digest.update(chunk.subarray(Math.max(0, this.#known.identity.dataSetOffset - this.#bytes)));
       for (let done = 0; done < chunk.length;) done += writeSync(this.#fd, chunk, done);
     }
     this.#bytes += chunk.length;
@@ -230,7 +233,7 @@ export class Sink {
   #recognise(head: Uint8Array): void {
     if (this.announced === undefined) return;
     const found = identifyBuffer(Buffer.from(head.buffer, head.byteOffset, head.length), this.announced);
-    if (found !== 'more' && found.kind === 'instance' && found.identity.part10) this.#known = { identity: found.identity, digest: createHash('sha256') };
+    if (found !== 'more' && found.kind === 'instance' && found.identity.part10) this.#known = found.identity;
   }
 
   /** The bytes are complete and right. */
@@ -240,7 +243,7 @@ export class Sink {
     if (this.#known !== undefined && this.#bytes === this.announced) {
       const path = numbered(this.context, this.n, 'dcm');
       renameSync(this.#path, path);
-      return instance(this.#known.identity, this.context, path, this.#bytes, this.#digest.digest('hex'), this.#known.digest.digest('hex'));
+      return instance(this.#known, this.context, path, this.#bytes, this.#digest.digest('hex'));
     }
     return settleFile(this.#path, this.n, this.context, { own: true, sha256: this.#digest.digest('hex') });
   }

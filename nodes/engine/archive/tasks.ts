@@ -1,7 +1,7 @@
 /** What the workers do for `extract`: look at files, list archives, unpack shares of them. */
 import { statSync } from 'node:fs';
 import { ExdicomError } from '../errors';
-import type { OwnPath } from '../model';
+import type { OwnPath, Sha256 } from '../model';
 import type { Task, TaskContext } from '../workers/task';
 import { ByteSource } from './byte-source';
 import type { ArchiveFormat } from './format';
@@ -10,7 +10,7 @@ import { readRarDirectory } from './rar-directory';
 import type { RarDirectory } from './rar-directory';
 import { extractRar } from './rar-extract';
 import type { ExtractLimits, NameEncoding } from './settings';
-import { settleFile } from './settle';
+import { dataSetDigest, settleFile } from './settle';
 import type { SettleContext, Settled } from './settle';
 import { archiveFormat, isWhole } from './whole';
 import { readZipDirectory } from './zip-directory';
@@ -151,6 +151,8 @@ export const archiveTasks = {
   'archive.files': settleFiles,
   /** What the volumes of a set are together; undefined where they are no archive. */
   'archive.format': ({ paths }: { readonly paths: readonly string[] }): ArchiveFormat | undefined => archiveFormat(paths),
+  /** SHA-256 of the data set of each of these instances. */
+  'archive.dataSets': ({ paths }: { readonly paths: readonly string[] }): Sha256[] => paths.map(dataSetDigest),
   'archive.list': list,
   'archive.extract': extract,
   /** Whether the volumes of a set, or one file, reach to their end: a copy under way does not. */

@@ -144,8 +144,11 @@ export interface FoundEntry {
 export interface FoundInstance extends Omit<DicomFile, 'instance' | 'path'> {
   readonly path: OwnPath;
   readonly sha256: Sha256;
-  /** SHA-256 over the data set alone (what follows the File Meta Information): equal means duplicate. */
-  readonly dataSetSha256: Sha256;
+  /**
+   * SHA-256 over the data set alone (what follows the File Meta Information): equal means duplicate. Given where files of the
+   * job that differ have the same SOP Instance UID; elsewhere the digest of the whole tells enough.
+   */
+  readonly dataSetSha256?: Sha256;
   /** Opaque label, equal for instances of the same patient within this job. */
   readonly patient: string;
 }

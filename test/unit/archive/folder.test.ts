@@ -61,7 +61,14 @@ describe('folders and files', () => {
     renamed.write('ABCD', 0, 'latin1');
     const { entries } = await drop({ a: one, b: renamed });
     assert.notEqual(entries[0]?.file?.sha256, entries[1]?.file?.sha256);
+    assert.match(entries[0]?.file?.dataSetSha256 ?? '', /^[0-9a-f]{64}$/);
     assert.equal(entries[0]?.file?.dataSetSha256, entries[1]?.file?.dataSetSha256);
+    const other = Buffer.from(one);
+    other.writeUInt8(other.at(-1)! ^ 1, other.length - 1);
+    const [first, copy, alone, inZip] = (await drop({ a: one, b: one, c: two, 'd.zip': zip([{ name: 'x', data: other }]) })).entries.map(({ file }) => file?.dataSetSha256);
+    assert.equal(first, copy);
+    assert.notEqual(first, inZip);
+    assert.equal(alone, undefined, 'only files of one UID that differ have one');
   });
 
   test('a DICOMDIR is an index, and says when its medium is not all there', async () => {

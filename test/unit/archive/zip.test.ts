@@ -26,13 +26,11 @@ describe('zip', () => {
     }
   }
 
-  test('an entry too large for memory comes out whole, with both digests', async () => {
+  test('an entry too large for memory comes out whole, with its digest', async () => {
     for (const spec of [{ method: 'store' }, { method: 'deflate' }, { method: 'deflate', encrypt: { kind: 'aes256', password: 'pw' } }, { method: 'store', encrypt: { kind: 'zipcrypto', password: 'pw' } }] satisfies ReadonlyArray<Partial<ZipSpec>>) {
       const { entries, contents } = await drop({ 'a.zip': zip([{ name: '1', data: large, ...spec }]) }, { passwords: ['pw'] });
       assert.ok(contents[0]?.equals(large));
       assert.equal(entries[0]?.file?.sha256, createHash('sha256').update(large).digest('hex'));
-      const start = large.indexOf(Buffer.from('08001600', 'hex'));
-      assert.equal(entries[0]?.file?.dataSetSha256, createHash('sha256').update(large.subarray(start)).digest('hex'));
     }
   });
 

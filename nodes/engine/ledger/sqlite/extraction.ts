@@ -24,15 +24,15 @@ export function extractionOperations(database: Database, table: JobTable): Synch
   /** Same UID and same data set: duplicate, or the instance of an extraction before this one. Same UID, other content: conflict. */
   const judge = (id: JobId, job: number, generation: number, entry: number, found: FoundInstance, mtime: number | undefined, sealedPatient: (patient: string) => Uint8Array | undefined): JudgedEntry => {
     const mark = database.mark(found.sopInstanceUID);
-    const known = database.all('SELECT n, kind, data_set, generation FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
-    const same = known.find((row) => row['data_set'] === found.dataSetSha256);
+    const known = database.all('SELECT n, kind, data_set, sha256, generation FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
+    const same = known.find((row) => row['sha256'] === found.sha256 || (found.dataSetSha256 !== undefined && row['data_set'] === found.dataSetSha256));
     if (same !== undefined && same['generation'] === generation) return { entry, kind: 'duplicate', code: 'DUPLICATE', instance: Number(same['n']), remove: found.path };
 
     const conflict = same === undefined ? known.length > 0 : same['kind'] === 'conflict';
     const instance = same === undefined ? nextInstance(database, job) : Number(same['n']);
     database.run(
-      'INSERT OR REPLACE INTO instance (job, n, kind, mark, data_set, generation, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      job, instance, conflict ? 'conflict' : 'instance', mark, found.dataSetSha256, generation, sealedPatient(found.patient),
+      'INSERT OR REPLACE INTO instance (job, n, kind, mark, data_set, sha256, generation, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      job, instance, conflict ? 'conflict' : 'instance', mark, found.dataSetSha256 ?? same?.['data_set'] ?? '', found.sha256, generation, sealedPatient(found.patient),
     );
     if (conflict) {
       if (noteQuarantine(database, table, id, { instance, code: 'UID_CONFLICT', stage: 'extract', path: found.path })) table.event(id, 'quarantined', { code: 'UID_CONFLICT', stage: 'extract', instances: [instance] });

@@ -117,5 +117,11 @@ CREATE INDEX job_again ON job (again_of);
 CREATE INDEX job_family ON job (family);
 `;
 
+/** Of the file that `extract` made: files with the same bytes need no digest of their data sets; `data_set` is empty where none was needed. */
+const INSTANCE_FILE = `
+ALTER TABLE instance ADD COLUMN sha256 TEXT;
+UPDATE instance SET sha256 = (SELECT file.sha256 FROM file WHERE file.job = instance.job AND file.instance = instance.n AND file.stage = 'extract');
+`;
+
 /** Migration n takes a database from version n to n + 1. */
-export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL, QUARANTINE, RETRY, OPERATING];
+export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL, QUARANTINE, RETRY, OPERATING, INSTANCE_FILE];
