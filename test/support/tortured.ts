@@ -112,8 +112,12 @@ export class Tortured implements AsyncDisposable {
       assert.equal(originals.includes('reason.json'), place === 'failed', `${name}: reason.json`);
     }
     assert.deepEqual(new Set(inventory), vouched, 'the receiver holds what the receipts vouch for');
-    for (let looks = 0; looks < 100 && readdirSync(join(this.data, 'work')).length > 0; looks += 1) await pause(100);
-    assert.deepEqual(await filesBelow(join(this.data, 'work')), [], 'the work folder is empty');
+    let left = await filesBelow(join(this.data, 'work'));
+    for (let looks = 0; looks < 100 && left.length > 0; looks += 1) {
+      await pause(100);
+      left = await filesBelow(join(this.data, 'work'));
+    }
+    assert.deepEqual(left, [], 'the work folder is empty');
     assert.deepEqual(readdirSync(this.inbox), [], 'the inbox is empty');
   }
 
