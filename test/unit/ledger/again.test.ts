@@ -39,9 +39,15 @@ test('a completed job is sent again: a new job, linked with the old one, no dupl
   assert.deepEqual(now?.acts.map(({ event, who, other }) => [event, who, other]), [['open', 'Lin', first.id]]);
   assert.deepEqual((await bench.ledger.details(first.id)).sentAgainAs, [token.id]);
 
-  // For whatever else comes they are both what was done already.
+  // Nor does what others have sent of the same since.
   const third = await bench.take('other archive');
   assert.equal(await complete(bench, third, ['1.1#a', '1.2#b']), 0);
+  const fourth = await bench.ledger.sendAgain(token.id);
+  await until(() => bench.source.sent.length === 2);
+  assert.equal(bench.source.sent[1]!.token.id, fourth.id);
+  assert.equal(await complete(bench, bench.source.sent[1]!.token, ['1.1#a', '1.2#b']), 2);
+
+  // For whatever else comes it is done already.
   assert.equal((await bench.ledger.take(await bench.intake('archive'), new AbortController().signal)).kind, 'duplicate');
 });
 
@@ -68,7 +74,7 @@ test('other content under the UIDs of its own former run is sent, under those of
   assert.deepEqual(planned.map(({ state, code }) => [state, code]), [['pending', undefined], ['failed', 'UID_CONFLICT']]);
 });
 
-test('failed, with exceptions, cancelled and duplicate jobs are sent again; open ones and those that run again already are not', async () => {
+test('failed, cancelled and duplicate jobs are sent again; open ones and those that run again already are not', async () => {
   await using bench = await Bench.open();
   await withOriginals(bench, 'one');
   const failed = await bench.take('one');

@@ -97,6 +97,27 @@ test('cancelled while a stage records: what it asks later is refused, what a des
   assert.equal(bench.source.sent.length, 0);
 });
 
+test('whatever is being written down of a job at that moment, it stays cancelled', async () => {
+  await using bench = await Bench.open({ slots: 100 });
+  for (const what of ['parked', 'terminal', 'password', 'sent'] as const) {
+    for (let turns = 0; turns < 10; turns += 1) {
+      const token = await bench.take(`${what} ${turns}`);
+      if (what === 'sent') await bench.ledger.fail(token, new ExdicomError('PEER_UNREACHABLE', { destination: what }), { delay: 60_000, factor: 1, cap: 60_000, jitter: 0, maximumAge: 1e9 });
+      const cancelling = bench.ledger.cancel(token.id);
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+      if (what === 'sent') bench.ledger.destinationUp(what);
+      else {
+        const code = { parked: 'STORAGE_FAILED', terminal: 'ARCHIVE_DAMAGED', password: 'NEEDS_PASSWORD' } as const;
+        await bench.ledger.fail(token, new ExdicomError(code[what])).catch((error: ExdicomError) => { assert.equal(error.code, 'JOB_CANCELLED'); });
+      }
+      await cancelling;
+      await closed(bench, token);
+      assert.equal((await bench.ledger.job(token.id)).outcome, 'cancelled', `${what} ${turns}`);
+      assert.throws(() => bench.ledger.enter(token, 'extract'), { code: 'JOB_CANCELLED' });
+    }
+  }
+});
+
 test('whichever comes first, the end of the job or its cancelling, is its outcome, and it has one', async () => {
   await using bench = await Bench.open({ slots: 100 });
   const pacs = destination('pacs');
