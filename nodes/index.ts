@@ -32,6 +32,6 @@ export interface ExdicomMessage {
   parts?: { readonly id: string; readonly index: number; readonly count: number; readonly type: 'array'; readonly len: number };
   /** Out of `retry`: until when the job is parked (milliseconds since 1970), or why it is not. */
   retry?: { readonly until?: number; readonly attempt?: number; readonly attempts?: number; readonly code?: ErrorCode; readonly reason?: string };
-  /** On messages of Catch nodes, and out of `finish`. */
-  error?: { readonly code: ErrorCode; readonly cause: string; readonly remedy: string; readonly retryable: boolean; readonly message: string };
+  /** On messages of Catch nodes, and out of `finish`, which alone says remedy and retryable: Node-RED hands on no more. */
+  error?: { readonly code: ErrorCode; readonly cause: string; readonly remedy?: string; readonly retryable?: boolean; readonly message: string };
 }

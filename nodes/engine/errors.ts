@@ -145,8 +145,8 @@ export interface ErrorDetails {
 }
 
 /**
- * Every error that leaves a node. `code`, `cause`, `remedy`, `retryable` and `stage` are own properties, which Node-RED
- * hands to Catch nodes in `msg.error`; `cause` is the table's sentence, never the foreign error underneath.
+ * Every error that leaves a node. Of its own properties Node-RED hands `code` and `cause` to Catch nodes in `msg.error`, and
+ * the message, which ends with the remedy; `cause` is the table's sentence, never the foreign error underneath.
  */
 export class ExdicomError extends Error {
   readonly code: ErrorCode;
