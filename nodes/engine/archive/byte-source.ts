@@ -1,5 +1,8 @@
 /** Positional, synchronous reading of one file or of the volumes of a set as if they were one. For workers only. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+const readLater = promisify(read);
 
 /** How much is read ahead, so that thousands of small entries cost few system calls. */
 const WINDOW = 1 << 20;
@@ -52,6 +55,19 @@ export class ByteSource implements Disposable {
         const count = readSync(fd, target, done, Math.min(target.length - done, end - position - done), position + done - start);
         if (count === 0) return done;
         done += count;
+      }
+    }
+    return done;
+  }
+
+  /** The same while the thread does something else; `target` is not to be touched until then. */
+  async fill(target: Uint8Array, position: number): Promise<number> {
+    let done = 0;
+    for (const { fd, start, end } of this.#volumes) {
+      while (done < target.length && position + done >= start && position + done < end) {
+        const { bytesRead } = await readLater(fd, target, done, Math.min(target.length - done, end - position - done), position + done - start);
+        if (bytesRead === 0) return done;
+        done += bytesRead;
       }
     }
     return done;

@@ -4,8 +4,9 @@
  * large ones go to the disk first.
  */
 import { createHash, hash } from 'node:crypto';
-import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, constants, linkSync, openSync, readSync, renameSync, statSync, unlinkSync, write as writeBytes, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { DicomIdentity, Identification } from '../dicom/identity';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../dicom/identify';
 import { ExdicomError } from '../errors';
@@ -196,6 +197,12 @@ export function linkOrCopy(from: string, to: string): void {
   }
 }
 
+const writeLater = promisify(writeBytes);
+
+async function writeWhole(fd: number, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) done += (await writeLater(fd, chunk, done)).bytesWritten;
+}
+
 /** Takes an entry's bytes as they come, in memory while they are few and announced, else on disk. */
 export class Sink {
   #memory: Buffer | undefined;
@@ -227,6 +234,21 @@ export class Sink {
       for (let done = 0; done < chunk.length;) done += writeSync(this.#fd, chunk, done);
     }
     this.#bytes += chunk.length;
+    return true;
+  }
+
+  /** The same for large entries, hashing while the system writes; `chunk` is not to be touched until then. */
+  async writeBeside(chunk: Uint8Array): Promise<boolean> {
+    if (this.#memory !== undefined || this.#fd === undefined) return this.write(chunk);
+    if (this.announced !== undefined && this.#bytes + chunk.length > this.announced) return false;
+    const written = writeWhole(this.#fd, chunk);
+    try {
+      if (this.#bytes === 0) this.#recognise(chunk);
+      this.#digest.update(chunk);
+      this.#bytes += chunk.length;
+    } finally {
+      await written;
+    }
     return true;
   }
 

@@ -110,6 +110,26 @@ function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trail
   return content;
 }
 
+const BLOCK = 1 << 20;
+
+/** Gives `length` bytes from `start` to `take` in blocks, and reads the next one meanwhile. Ends early where the source ends. */
+async function readAhead(source: ByteSource, start: number, length: number, take: (block: Buffer) => Promise<void>): Promise<void> {
+  const buffers = [Buffer.allocUnsafeSlow(BLOCK), Buffer.allocUnsafeSlow(BLOCK)] as const;
+  let at = start;
+  const next = async (buffer: Buffer): Promise<Buffer> => {
+    const block = buffer.subarray(0, await source.fill(buffer.subarray(0, Math.min(BLOCK, start + length - at)), at));
+    at += block.length;
+    return block;
+  };
+  for (let turn = 1, block = await next(buffers[0]); block.length > 0; turn ^= 1) {
+    // Neither is left behind when the other fails: they use buffers and files that go then.
+    const [following, taken] = await Promise.allSettled([next(buffers[turn === 1 ? 1 : 0]), take(block)]);
+    if (taken.status === 'rejected') throw taken.reason;
+    if (following.status === 'rejected') throw following.reason;
+    block = following.value;
+  }
+}
+
 /** A large entry's content, to the disk. */
 async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length, trailer, decryptor }: Extent, sink: Sink): Promise<void> {
   let crc = 0;
@@ -126,6 +146,11 @@ async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length,
     if (!sink.write(chunk)) throw new EntryRefused('ENTRY_DAMAGED');
     crc = crc32(chunk, crc);
   };
+  const takeBeside = async (chunk: Buffer): Promise<void> => {
+    const written = sink.writeBeside(chunk);
+    crc = crc32(chunk, crc);
+    if (!await written) throw new EntryRefused('ENTRY_DAMAGED');
+  };
   const decode = DECODERS.get(entry.method);
   if (decode !== undefined) {
     const blocks = plain();
@@ -139,10 +164,16 @@ async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length,
     }
     const options = { chunkSize: 1 << 18 };
     await pipeline(Readable.from(kept(), { highWaterMark: 1 }), entry.method === DEFLATED ? createInflateRaw(options) : createZstdDecompress({ ...options, params: ZSTANDARD_BOUNDS }), async (chunks: AsyncIterable<Buffer>) => {
-      for await (const chunk of chunks) take(chunk);
+      for await (const chunk of chunks) await takeBeside(chunk);
     });
   } else {
-    for (const block of plain()) take(block);
+    let read = 0;
+    await readAhead(source, start, length, async (block) => {
+      read += block.length;
+      decryptor?.update(block);
+      await takeBeside(block);
+    });
+    if (read !== length) throw new EntryRefused('ENTRY_DAMAGED');
   }
   if (sink.bytes !== entry.size) throw new EntryRefused('ENTRY_DAMAGED');
   if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new EntryRefused('ENTRY_CRC');
