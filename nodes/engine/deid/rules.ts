@@ -9,7 +9,7 @@ import { Keyed } from './keyed';
 import type { Key } from './keyed';
 import type { CompiledProfile } from './profile';
 import { resolve } from './resolve';
-import { marksOf, nestedPseudonym, readSubject, TAG, WANTED } from './subject';
+import { nestedPseudonym, Subjects, TAG, WANTED } from './subject';
 import type { Subject } from './subject';
 import { tables } from './tables';
 import type { ClassActions } from './resolve';
@@ -61,6 +61,7 @@ export class DeidentificationRules implements Rules {
   readonly #keyed: Keyed;
   readonly #issuer: string;
   readonly #content = new ContentTree();
+  readonly #subjects = new Subjects();
   #subject: Subject | undefined;
   #marks: readonly string[] = [];
   #classActions: ClassActions;
@@ -78,8 +79,8 @@ export class DeidentificationRules implements Rules {
     this.#content.reset();
     this.#scheme = '';
     this.#subject = undefined;
-    const subject = readSubject(head, { profile: this.#profile, keyed: this.#keyed, issuer: this.#issuer, ...context });
-    this.#marks = marksOf(head, this.#keyed, this.#issuer, 'code' in subject);
+    const { subject, marks } = this.#subjects.read(head, { profile: this.#profile, keyed: this.#keyed, issuer: this.#issuer, ...context });
+    this.#marks = marks;
     if ('code' in subject) return subject;
     this.#subject = subject;
     this.#classActions = tables().classes.get(subject.sopClassUID);

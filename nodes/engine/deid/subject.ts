@@ -85,7 +85,7 @@ export interface SubjectContext {
 }
 
 /** The subject of a file, or the reason why the file goes to quarantine. */
-export function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
+function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
   const sopClassUID = trimUid(text(head, TAG.sopClassUID)) || trimUid(mediaStorageSOPClassUID);
   const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
   if (sopClassUID === '' || sopInstanceUID === '') return { code: 'DICOM_INCOMPLETE' };
@@ -136,11 +136,54 @@ export function readSubject(head: Head, { profile, keyed, issuer, transferSyntax
  * What the key makes of a file's patient, study and series, and with `instance` of its own UID: by these a person who has the
  * original values and the key finds its job again. As far as the file tells.
  */
-export function marksOf(head: Head, keyed: Keyed, issuer: string, instance: boolean): string[] {
+function marksOf(head: Head, keyed: Keyed, issuer: string, instance: boolean): string[] {
   const studyInstanceUID = trimUid(text(head, TAG.studyInstanceUID));
   const identity = identityParts({ issuer: text(head, TAG.issuerOfPatientId) || trimId(issuer), patientId: text(head, TAG.patientId), studyInstanceUID });
   const uids = [studyInstanceUID, text(head, TAG.seriesInstanceUID), ...(instance ? [text(head, TAG.sopInstanceUID)] : [])];
   return [...(identity === undefined ? [] : [keyed.pseudonym('patient', identity)]), ...uids.filter((uid) => uid !== '').map((uid) => keyed.uids(uid))];
+}
+
+/** What has longer values than this is read anew for every file. */
+const LONGEST_COMPARED = 256;
+
+/** Everything that a subject is made of but the file's own UID; undefined where that is too much to compare. */
+function commonPart(head: Head, { transferSyntaxUID, mediaStorageSOPClassUID }: SubjectContext): string | undefined {
+  let part = JSON.stringify([transferSyntaxUID, mediaStorageSOPClassUID]);
+  for (const [tag, view] of head) {
+    if (tag === TAG.sopInstanceUID) continue;
+    const { vr, length } = view;
+    const compared = length === undefined || vr === 'SQ' ? '' : length > LONGEST_COMPARED ? undefined : view.value().toString('latin1');
+    if (compared === undefined) return undefined;
+    // The length tells where the value ends, whatever is in it.
+    part += ` ${tag} ${vr} ${compared.length} ${compared}`;
+  }
+  return part;
+}
+
+export interface Introduction {
+  readonly subject: Subject | Refusal;
+  /** As `marksOf`; with the file's own UID where the file goes to quarantine. */
+  readonly marks: readonly string[];
+}
+
+/** Reads the subject of one file after another. Those of a series mostly differ in nothing of it but their own UID, so what was made of the rest is kept. */
+export class Subjects {
+  #last: { readonly part: string; readonly subject: Subject; readonly marks: readonly string[] } | undefined;
+
+  read(head: Head, context: SubjectContext): Introduction {
+    const { keyed, issuer, mediaStorageSOPInstanceUID } = context;
+    const part = commonPart(head, context);
+    const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
+    if (this.#last !== undefined && this.#last.part === part && sopInstanceUID !== '') {
+      const { subject, marks } = this.#last;
+      const identifiers = subject.identifiers.map((element) => (element.tag === TAG.sopInstanceUID ? ascii(element.tag, 'UI', keyed.uids(sopInstanceUID)) : element));
+      return { subject: { ...subject, identifiers }, marks };
+    }
+    const subject = readSubject(head, context);
+    const marks = marksOf(head, keyed, issuer, 'code' in subject);
+    this.#last = part === undefined || 'code' in subject ? undefined : { part, subject, marks };
+    return { subject, marks };
+  }
 }
 
 /** The pseudonym that a PatientID or AccessionNumber inside a sequence takes: the same as at the top level for the same value. */
