@@ -120,6 +120,8 @@ test('closed jobs are found by patient, study and instance with the key, until t
   assert.deepEqual(await names(bench, ['A-0001', '1.2.840.8']), []);
   assert.deepEqual(await names(bench, [patientOf('A-0001', Buffer.from('other'.repeat(9)))]), []);
   assert.deepEqual(await names(bench, [], '1.2.840.8'), [], 'of a study that was de-identified the key alone tells');
+  assert.deepEqual(await names(bench, [], '1.2.840.8.1'), [], 'and of its instance');
+  assert.deepEqual(await names(bench, [], '1.2.840.8.2'), ['0002'], 'but for one that lies in quarantine as it was');
   // Their retention is over, which the next start finds.
   await bench.restart();
   await until(async () => (await bench.ledger.jobs()).length === 0);

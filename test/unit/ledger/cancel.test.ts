@@ -103,6 +103,8 @@ test('whatever is being written down of a job at that moment, it stays cancelled
     for (let turns = 0; turns < 10; turns += 1) {
       const token = await bench.take(`${what} ${turns}`);
       if (what === 'sent') await bench.ledger.fail(token, new ExdicomError('PEER_UNREACHABLE', { destination: what }), { delay: 60_000, factor: 1, cap: 60_000, jitter: 0, maximumAge: 1e9 });
+      // Held open by a message inside, so that what is written down of it can be seen.
+      const visit = what === 'sent' ? undefined : bench.ledger.enter(token, 'extract');
       const cancelling = bench.ledger.cancel(token.id);
       for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
       if (what === 'sent') bench.ledger.destinationUp(what);
@@ -111,6 +113,8 @@ test('whatever is being written down of a job at that moment, it stays cancelled
         await bench.ledger.fail(token, new ExdicomError(code[what])).catch((error: ExdicomError) => { assert.equal(error.code, 'JOB_CANCELLED'); });
       }
       await cancelling;
+      if (visit !== undefined) assert.deepEqual((await bench.ledger.jobs({ state: 'closing' })).map(({ id }) => id), [token.id], `${what} ${turns}`);
+      visit?.leave();
       await closed(bench, token);
       assert.equal((await bench.ledger.job(token.id)).outcome, 'cancelled', `${what} ${turns}`);
       assert.throws(() => bench.ledger.enter(token, 'extract'), { code: 'JOB_CANCELLED' });
