@@ -130,7 +130,7 @@ async function main(): Promise<void> {
   }
 
   if (wanted('extract') && has('bsdtar')) {
-    say('\nExtraction of a zip; ours also recognises every file, takes the digests of file and data set, and enters them into the ledger');
+    say('\nExtraction of a zip; ours also recognises every file, takes its digest, and enters it into the ledger');
     for (const { name, title, folder, files } of studies) {
       const zip = join(root, `${name}.zip`);
       execFileSync('bsdtar', ['-a', ...(name === 'multiframe' ? ['--options', 'zip:compression=store'] : []), '-cf', zip, '-C', folder, '.']);
