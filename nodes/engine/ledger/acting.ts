@@ -122,6 +122,7 @@ export class Acting {
     if (!known.includes(password)) core.passwords.set(id, [password, ...known].slice(0, MOST_PASSWORDS));
     await core.store.acted(id, 'password given', operatorOf(who));
     if (job.row.state === 'needs-password') job.wantsSend = true;
+    else job.newPassword = true;
     replay.pump();
   }
 

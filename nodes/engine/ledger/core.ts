@@ -36,6 +36,8 @@ export interface LiveJob {
   readonly attempts: Map<Stage, Set<symbol>>;
   /** Closing steps are running. */
   closing: boolean;
+  /** A password came while it was under way, which its extraction may have begun without. */
+  newPassword: boolean;
   /** It is being taken in. */
   taking: boolean;
   /** Aborts when a person cancels it. */
@@ -174,7 +176,7 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false, taking: false,
+      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false, newPassword: false, taking: false,
       stop: new AbortController(),
     };
     this.jobs.set(row.id, job);

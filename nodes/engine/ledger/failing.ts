@@ -65,6 +65,7 @@ export class Failing {
     }
     if (error.code === 'NEEDS_PASSWORD') {
       core.update(job, await core.store.needsPassword(id, factsOf(job, error)));
+      if (job.newPassword) job.wantsSend = true;
       this.#replay.schedule(job);
       this.#replay.pump();
       return { kind: 'needs-password' };

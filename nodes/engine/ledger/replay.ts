@@ -237,7 +237,7 @@ export class Replay {
     core.update(job, row);
     // A person cancelled it meanwhile.
     if (row.state !== 'open') return;
-    Object.assign(job, { wantsSend: false, interrupted: false, deployedAt: undefined, sentHere: true, dueAt: undefined });
+    Object.assign(job, { wantsSend: false, interrupted: false, deployedAt: undefined, sentHere: true, dueAt: undefined, newPassword: false });
     const sender = this.#sender(row.sourceKey);
     // Its source may have gone while this was written down; the next one sends it.
     if (sender === undefined) job.wantsSend = true;

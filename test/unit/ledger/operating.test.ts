@@ -69,6 +69,21 @@ test('a password given by hand lets its job go on, is known to no file, error or
   }
 });
 
+test('a password that comes while the job is being unpacked without it costs no second asking', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take('locked');
+  const visit = bench.ledger.enter(token, 'extract');
+  await bench.ledger.password(token.id, 'secret');
+  await bench.ledger.fail(token, new ExdicomError('NEEDS_PASSWORD'));
+  visit.leave();
+  await until(() => bench.source.sent.length === 1);
+  // It did not fit: now the job waits.
+  await bench.ledger.fail(bench.source.sent[0]!.token, new ExdicomError('NEEDS_PASSWORD'));
+  await sleep(60);
+  assert.equal(bench.source.sent.length, 1);
+  assert.equal((await bench.ledger.job(token.id)).state, 'needs-password');
+});
+
 test('a password is in memory only: after a restart the job waits for it again', async () => {
   await using bench = await Bench.open();
   const token = await bench.take('locked');
