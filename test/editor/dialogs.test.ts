@@ -12,7 +12,7 @@ import {
 } from './running-editor';
 import type { Editor, NodeRed } from './running-editor';
 
-const NODES = ['folder-in', 'extract', 'anonymize', 'c-store-out', 'c-store-in', 'folder-out', 'retry', 'finish'];
+const NODES = ['folder-in', 'extract', 'anonymize', 'c-store-out', 'c-store-in', 'folder-out', 'retry', 'finish', 'jobs'];
 const CONFIG_NODES = ['ledger', 'pacs', 'deid-profile'];
 const SECRETS = ['correct horse', 'battery staple', 'a key that nobody should ever see again'];
 
@@ -69,8 +69,8 @@ describe('the editor', { skip: chromiumMissing }, () => {
       else assert.deepEqual(await reasons(id), [], name);
     }
     for (const name of ['ledger', 'deid-profile']) ids.set(name, await configId(name));
-    const ledgers = await inPage<string[]>(page, `['folder-in', 'c-store-in'].map((name) => RED.nodes.filterNodes({ type: 'exdicom-' + name })[0].ledger)`);
-    assert.deepEqual(ledgers, [ids.get('ledger'), ids.get('ledger')], 'the sources share the ledger that was made for the first');
+    const ledgers = await inPage<string[]>(page, `['folder-in', 'c-store-in', 'jobs'].map((name) => RED.nodes.filterNodes({ type: 'exdicom-' + name })[0].ledger)`);
+    assert.deepEqual(ledgers, [ids.get('ledger'), ids.get('ledger'), ids.get('ledger')], 'the sources share the ledger that was made for the first');
   });
 
   it('shows the first words of the help as a tooltip, and the whole in the sidebar', async () => {
@@ -138,6 +138,31 @@ describe('the editor', { skip: chromiumMissing }, () => {
     await closeDialog(page, 'node-dialog-ok');
     assert.deepEqual(await reasons(id), []);
     assert.deepEqual(await inPage(page, `RED.nodes.node("${id}")._def.outputs`), 2);
+  });
+
+  it('asks of jobs only what the chosen action needs', async () => {
+    const id = ids.get('jobs')!;
+    await openDialog(page, id);
+    const shown = (): Promise<string[]> => inPage(page, `$('#exdicom-jobs-parameters .form-row:visible').toArray().map((row) => row.id.replace('exdicom-jobs-', ''))`);
+    assert.deepEqual(await shown(), ['state', 'outcome', 'source', 'destination', 'code', 'since', 'limit', 'offset']);
+    assert.equal(await page.locator('#exdicom-jobs-acts').isVisible(), false);
+    await page.fill('#node-input-since', 'lately');
+    await page.fill('#node-input-answer', 'req');
+    await closeDialog(page, 'node-dialog-ok');
+    assert.deepEqual((await reasons(id)).sort(), ['Answer to msg.: the name of a property that is free for the answer, such as payload', 'Changed since: a span such as 24h, a date such as 2026-11-01, or milliseconds since 1970']);
+    await openDialog(page, id);
+    await page.fill('#node-input-since', '7d');
+    await page.fill('#node-input-answer', 'list');
+    for (const [action, fields, hint] of [['release', ['job', 'instances', 'profile'], 'acts'], ['password', ['job'], 'password'], ['find', ['profile'], 'find'], ['counts', [], ''], ['pause', ['source', 'destination'], 'acts'], ['message', ['profile'], 'from-message']] as const) {
+      await page.selectOption('#node-input-action', action);
+      assert.deepEqual(await shown(), fields, action);
+      if (hint !== '') assert.equal(await page.locator(`#exdicom-jobs-${hint}`).isVisible(), true, action);
+      await page.screenshot({ path: join(shots, `light-jobs-${action}.png`) });
+    }
+    await page.selectOption('#node-input-action', 'cancel');
+    await closeDialog(page, 'node-dialog-ok');
+    assert.deepEqual(await reasons(id), []);
+    assert.equal(await inPage(page, `RED.utils.getNodeLabel(RED.nodes.node("${id}"))`), 'jobs: cancel');
   });
 
   it('opens what is folded when something is wrong in it', async () => {
