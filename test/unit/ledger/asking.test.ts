@@ -55,6 +55,9 @@ test('counts: jobs by state and outcome, instances in quarantine, deliveries by 
   assert.equal(counts.quarantined, 1);
   assert.deepEqual(counts.destinations, [{ address: pacs.address, label: 'pacs', deliveries: { pending: 0, sent: 0, verified: 1, waiting: 1, failed: 0 } }]);
   assert.deepEqual([counts.holds, counts.circuits], [[], []]);
+  await bench.ledger.cancel(token.id);
+  await until(async () => (await bench.ledger.jobs({ state: 'closed' })).length === 2);
+  assert.deepEqual((await bench.ledger.counts()).destinations[0]?.deliveries, { pending: 0, sent: 0, verified: 1, waiting: 0, failed: 0 }, 'of a closed job nothing is under way');
 });
 
 test('details: the account, what it waits for and by which policy, and every event with its code, of open and closed jobs', async () => {

@@ -61,7 +61,11 @@ export function askingOperations(database: Database, table: JobTable): Synchrono
     },
 
     counts(): CountsRow {
-      const deliveries = database.all('SELECT destination, state, count(*) AS n FROM delivery INDEXED BY delivery_state GROUP BY destination, state');
+      // What a closed job had not ended, nobody will: it is cancelled or given up, not under way.
+      const deliveries = database.all(
+        `SELECT destination, state, count(*) AS n FROM delivery INDEXED BY delivery_state
+         WHERE state IN ('verified', 'failed') OR NOT EXISTS (SELECT 1 FROM job WHERE job.n = delivery.job AND job.state = 'closed') GROUP BY destination, state`,
+      );
       return {
         states: countsOf(STATES, database.all('SELECT state, count(*) AS n FROM job GROUP BY state'), 'state'),
         outcomes: countsOf(OUTCOMES, database.all('SELECT outcome, count(*) AS n FROM job WHERE outcome IS NOT NULL GROUP BY outcome'), 'outcome'),
