@@ -76,6 +76,8 @@ describe('a secondary capture that the risk gate sets aside', () => {
       const folder = join(data, 'quarantine', 'folder-in-0001');
       assert.deepEqual((await readdir(folder)).toSorted(), ['000002.dcm', '000002.reason.json']);
       await wait(() => red.status(idOf(flow(), 'exdicom-ledger')) === 'quarantined 1');
+      const now = await fetch(`http://127.0.0.1:${red.started?.port}/exdicom/ledger/${idOf(flow(), 'exdicom-ledger')}/status`);
+      assert.equal((await now.json() as { quarantined?: unknown }).quarantined, 1, 'what its dialog shows');
       const [lies] = (await ask({ action: 'quarantine' }))['files'] as Array<{ job: string; instance: number; code: string }>;
       assert.deepEqual([lies?.instance, lies?.code], [2, 'RISK_SOP_CLASS']);
 
