@@ -136,7 +136,8 @@ describe('a destination that a person holds', () => {
           const before = red.at('d-ask').length;
           red.receive('ask', { payload: { action, destination } });
           await red.until(() => red.at('d-ask').length > before);
-          assert.equal((red.at('d-ask').at(-1)?.['payload'] as { error?: unknown }).error, undefined);
+          const { error } = red.at('d-ask').at(-1)?.['payload'] as { error?: unknown } ?? {};
+          assert.equal(error, undefined);
         };
         const red = await NodeRed.start({ flows: both, userDir: folder });
         try {

@@ -125,9 +125,10 @@ export class Failing {
     if (job === undefined || row.doomed || row.state === 'closing') return { kind: row.error?.code === 'GAVE_UP' ? 'gave-up' : 'job-failed', ...facts };
     const now = Date.now();
     if (row.state !== 'parked' || row.error === undefined) {
+      if (row.attempt <= attempt) return { kind: 'not-parked', ...facts };
+      // It woke before its message came here: this is about a try that is over.
       core.update(job, await core.store.setPolicy(id, policy, undefined));
-      // It may have woken before its message came here: then this is about a try that is over.
-      return row.attempt > attempt ? { kind: 'parked', until: now, ...facts } : { kind: 'not-parked', ...facts };
+      return { kind: 'parked', until: now, ...facts };
     }
     if (givesUp(policy, row, now)) {
       await this.#giveUp(job, row.error);
