@@ -61,6 +61,8 @@ export interface FaultScp extends AsyncDisposable {
   readonly port: number;
   readonly associations: readonly RequestedAssociation[];
   readonly messages: readonly ReceivedMessage[];
+  /** Messages whose response, with a status, was written to a connection that was open. */
+  readonly answered: ReadonlySet<ReceivedMessage>;
   /** Ends that came from the client, per kind. */
   readonly ends: { aborts: number; releases: number; closes: number };
   /** PDU headers that came alone, before the rest of their PDU, while a response was half sent. */
@@ -81,7 +83,7 @@ export { GARBAGE };
 
 export async function startFaultScp(options: FaultScpOptions = {}): Promise<FaultScp> {
   const connections = new Set<Socket>();
-  const state = { associations: [] as RequestedAssociation[], messages: [] as ReceivedMessage[], ends: { aborts: 0, releases: 0, closes: 0 }, nudges: 0, largestPdu: 0, cutOff: 0 };
+  const state = { associations: [] as RequestedAssociation[], messages: [] as ReceivedMessage[], answered: new Set<ReceivedMessage>(), ends: { aborts: 0, releases: 0, closes: 0 }, nudges: 0, largestPdu: 0, cutOff: 0 };
   const take = (socket: Socket): void => {
     connections.add(socket);
     socket.on('close', () => { connections.delete(socket); });
@@ -92,7 +94,7 @@ export async function startFaultScp(options: FaultScpOptions = {}): Promise<Faul
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   return {
     port: (server.address() as AddressInfo).port,
-    associations: state.associations, messages: state.messages, ends: state.ends,
+    associations: state.associations, messages: state.messages, answered: state.answered, ends: state.ends,
     get nudges() { return state.nudges; },
     get cutOff() { return state.cutOff; },
     get largestPdu() { return state.largestPdu; },
@@ -104,7 +106,7 @@ export async function startFaultScp(options: FaultScpOptions = {}): Promise<Faul
   };
 }
 
-type State = { associations: RequestedAssociation[]; messages: ReceivedMessage[]; ends: FaultScp['ends']; nudges: number; largestPdu: number; cutOff: number };
+type State = { associations: RequestedAssociation[]; messages: ReceivedMessage[]; answered: Set<ReceivedMessage>; ends: FaultScp['ends']; nudges: number; largestPdu: number; cutOff: number };
 
 class Connection {
   #bytes = Buffer.alloc(0);
@@ -250,7 +252,7 @@ class Connection {
     else if (answer === 'rst') this.socket.resetAndDestroy();
     else if (answer === 'abort') this.socket.end(pdu(7, Buffer.from([0, 0, 2, 0])));
     else if (answer === 'release') this.socket.write(pdu(5, Buffer.alloc(4)));
-    else if (typeof answer === 'number') this.socket.write(response(message, { status: answer }));
+    else if (typeof answer === 'number') this.#respond(message, { status: answer });
     else if (answer !== 'silence' && 'bytes' in answer) this.socket.write(answer.bytes);
     else if (answer !== 'silence') this.#respond(message, answer);
   }
@@ -272,7 +274,10 @@ class Connection {
         else clearInterval(timer);
       }, answer.drip);
     } else {
-      setTimeout(() => { this.socket.write(bytes); }, answer.delay ?? 0);
+      setTimeout(() => {
+        if (this.socket.writable && 'dataSet' in message) this.state.answered.add(message as ReceivedMessage);
+        this.socket.write(bytes);
+      }, answer.delay ?? 0);
     }
   }
 

@@ -22,6 +22,24 @@ export function receiptsIn(directory: string): Map<string, Receipt> {
   return new Map(rows<{ name: string; receipt: string }>(directory, 'SELECT name, receipt FROM job WHERE receipt IS NOT NULL').map(({ name, receipt }) => [name, JSON.parse(receipt) as Receipt]));
 }
 
+export interface JobLine {
+  readonly n: number;
+  readonly id: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly sourceKey: string;
+  readonly state: string;
+  readonly outcome: string | null;
+  readonly attempt: number;
+  readonly code: string | null;
+  readonly receipt: string | null;
+}
+
+/** All jobs, in order of age. */
+export function jobsIn(directory: string): JobLine[] {
+  return rows<JobLine>(directory, 'SELECT n, id, name, kind, source_key AS sourceKey, state, outcome, attempt, error_code AS code, receipt FROM job ORDER BY n');
+}
+
 /** How many jobs are in each state. */
 export function jobStates(directory: string): Record<string, number> {
   return Object.fromEntries(rows<{ state: string; count: number }>(directory, 'SELECT state, count(*) AS count FROM job GROUP BY state').map(({ state, count }) => [state, count]));

@@ -29,6 +29,8 @@ export type FromHost =
   /** With `deep`: one message on its way from a node (its id and type) to another, a log line or a status, with every property there is, hidden ones too. */
   | { readonly kind: 'heard'; readonly what: 'message' | 'log' | 'status'; readonly node: string; readonly from: string; readonly to: string; readonly text: string }
   | { readonly kind: 'deployed' }
+  /** On every `flows:started`. */
+  | { readonly kind: 'flows' }
   | { readonly kind: 'stopped' };
 
 /** What the tests use of Node-RED as an embedded application. */
@@ -41,6 +43,7 @@ interface Runtime {
   readonly httpNode: object;
   readonly events: {
     on(event: 'node-status', listener: (event: { id: string; status?: { text?: string } }) => void): void;
+    on(event: 'flows:started', listener: () => void): void;
     once(event: 'flows:started', listener: () => void): void;
   };
   readonly hooks: {
@@ -70,6 +73,7 @@ async function host({ version, userDir, pack, deep = false }: HostOptions): Prom
 
   RED.init(server, {
     userDir, flowFile: 'flows.json', nodesDir: pack === undefined ? [] : [pack], httpAdminRoot: '/', httpNodeRoot: '/node', credentialSecret: false,
+    runtimeState: { enabled: true, ui: false },
     editorTheme: { tours: false, projects: { enabled: false } }, telemetry: { enabled: false },
     logging: {
       console: { level: 'off' },
@@ -100,6 +104,7 @@ async function host({ version, userDir, pack, deep = false }: HostOptions): Prom
       say({ kind: 'heard', what: 'message', node: source.id, from: source.node.type, to: destination.node.type, text: all(msg) });
     });
   }
+  RED.events.on('flows:started', () => { say({ kind: 'flows' }); });
   const started = flowsStarted();
   await RED.start();
   await started;

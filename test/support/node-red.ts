@@ -41,6 +41,7 @@ export class NodeRed implements AsyncDisposable {
   readonly #changed = new Set<() => void>();
   started: Extract<FromHost, { kind: 'started' }> | undefined;
   #deployed = 0;
+  #flows = 0;
   exited: { readonly code: number | null } | undefined;
 
   private constructor(child: ChildProcess, readonly userDir: string, temporary: string | undefined) {
@@ -107,6 +108,28 @@ export class NodeRed implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
+  /** Through the admin API, as the editor and other tools do; resolves when the flows have started. */
+  async post(flows: readonly FlowNode[], type: 'full' | 'nodes' | 'flows'): Promise<void> {
+    await this.#startingFlows(() => this.#admin('flows', flows, { 'Node-RED-Deployment-Type': type }));
+  }
+
+  /** Stops all flows, or starts them again, through the admin API. */
+  async setFlows(state: 'stop' | 'start'): Promise<void> {
+    if (state === 'stop') await this.#admin('flows/state', { state });
+    else await this.#startingFlows(() => this.#admin('flows/state', { state }));
+  }
+
+  async #startingFlows(act: () => Promise<void>): Promise<void> {
+    const before = this.#flows;
+    await act();
+    await this.until(() => this.#flows > before);
+  }
+
+  async #admin(path: string, body: object, headers: Record<string, string> = {}): Promise<void> {
+    const response = await fetch(`http://127.0.0.1:${this.started?.port ?? 0}/${path}`, { method: 'POST', headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  }
+
   /** As a power cut. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
@@ -136,6 +159,7 @@ export class NodeRed implements AsyncDisposable {
     if (message.kind === 'log') this.logs.push(message);
     if (message.kind === 'heard') this.heard.push(message);
     if (message.kind === 'deployed') this.#deployed += 1;
+    if (message.kind === 'flows') this.#flows += 1;
     this.#tell();
   }
 
