@@ -4,6 +4,7 @@ import type { JobId, JobToken } from '../engine/model';
 import { attempt } from '../runtime/attempt';
 import { handleInput } from '../runtime/input';
 import { ledgerOf, withEachLedger } from '../runtime/ledgers';
+import { placeOf } from '../runtime/place';
 import type { Message, Red } from '../runtime/red';
 import { register } from '../runtime/register';
 import { Settings } from '../runtime/settings';
@@ -17,6 +18,7 @@ export = (RED: Red): void => {
   register<FinishProperties>(RED, 'exdicom-finish', (node, saved) => {
     const settings = new Settings<FinishProperties>(RED, node, saved, defaults);
     const status = new StatusLine(node);
+    const key = `finish:${placeOf(RED, node)}`;
     /** The last message of each job that has come here, without its payload: the receipt goes out on it. */
     const visitors = new Map<JobId, Message>();
     let closed = false;
@@ -34,21 +36,21 @@ export = (RED: Red): void => {
     };
     const rule = attempt(() => ({ required: settings.list('required'), allowLeftOut: settings.boolean('allowLeftOut') }));
     if (rule.error !== undefined) status.failed(rule.error);
-    const attached = rule.error === undefined ? withEachLedger((ledger) => ledger.attachFinisher(node.id, rule.value, deliver)) : undefined;
+    const attached = rule.error === undefined ? withEachLedger((ledger) => ledger.attachFinisher(key, rule.value, deliver)) : undefined;
 
     handleInput(node, {
       arrive: (message) => {
         const token = jobOf(message);
         if (token === undefined) return undefined;
         const ledger = ledgerOf(token);
-        return { token, ledger, visit: ledger.enter(token, node.id) };
+        return { token, ledger, visit: ledger.enter(token, key) };
       },
       work: async ({ message }, presence) => {
         if (rule.error !== undefined) throw rule.error;
         if (presence === undefined) throw new ExdicomError('NOTHING_TO_DO', { stage: 'finish' });
         const { token, ledger } = presence;
         visitors.set(token.id, { ...message, payload: undefined });
-        const { closed: complete } = await ledger.finish(token, node.id);
+        const { closed: complete } = await ledger.finish(token, key);
         if (!complete) status.waiting();
       },
       leave: (presence, ending) => {

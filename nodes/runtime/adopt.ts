@@ -11,6 +11,7 @@ import type { JobToken, OwnPath, SourceKey } from '../engine/model';
 import { ledgerNode } from './ledgers';
 import type { LedgerNode } from './ledgers';
 import { onlyCopies } from './only-copy';
+import { placeOf } from './place';
 import { useConfig } from './red';
 import type { Message, Node, Red } from './red';
 import type { StatusLine } from './status';
@@ -32,7 +33,7 @@ export class Adopter {
 
   constructor(RED: Red, node: Node, ledgerId: string | undefined, status: StatusLine) {
     this.#prefix = node.type.replace(/^exdicom-/, '');
-    this.#key = `message:${this.#prefix}/${node.name === undefined || node.name === '' ? node.id : node.name}` as SourceKey; // made here, of our own settings
+    this.#key = `message:${this.#prefix}/${placeOf(RED, node)}` as SourceKey; // made here, of our own settings
     this.#ledger = attempt(() => ledgerNode(RED, ledgerId));
     if (this.#ledger.error !== undefined) return;
     const found = this.#ledger.value;

@@ -9,6 +9,8 @@ import { StatusLine } from './status';
 
 /** Milliseconds that closing leaves to stages which were interrupted, to write down what they have done. */
 const LAST_WORDS = 2000;
+/** Milliseconds after which a source that is not there is missing: after a deploy they come one by one. */
+const SOURCES_COME = 5000;
 /** Milliseconds between attempts to open a ledger that another process holds, or whose disk is away. */
 const OPEN_AGAIN = 5000;
 
@@ -25,6 +27,9 @@ export class LedgerHost {
   #open = false;
   #flowsStarted = false;
   #watching: Disposable | undefined;
+  /** How many jobs without a source were told of last. */
+  #orphansTold = 0;
+  #orphanTimer: NodeJS.Timeout | undefined;
 
   constructor(red: Red, node: ConfigNode, ledger: Ledger | ExdicomError) {
     this.#red = red;
@@ -37,7 +42,10 @@ export class LedgerHost {
     this.ledger = ledger;
     this.#registered = registerLedger(ledger);
     red.events.on('flows:started', this.#started);
-    this.#watching = ledger.onStatus((status) => { this.#show(status); });
+    this.#watching = ledger.onStatus((status) => {
+      this.#show(status);
+      this.#lookForOrphans(status);
+    });
     this.#opening = this.#openUntilItDoes(ledger);
   }
 
@@ -73,6 +81,7 @@ export class LedgerHost {
   async close(): Promise<void> {
     this.#red.events.off('flows:started', this.#started);
     this.#abort.abort();
+    clearTimeout(this.#orphanTimer);
     this.#registered?.[Symbol.dispose]();
     this.#watching?.[Symbol.dispose]();
     if (this.ledger !== undefined) await Promise.race([worked(this.ledger), sleep(LAST_WORDS, undefined, { ref: false })]);
@@ -116,6 +125,19 @@ export class LedgerHost {
     else if (journal !== undefined) this.#status.noted('journal behind');
     else if (quarantined > 0) this.#status.noted(`quarantined ${quarantined}`);
     else if (state === 'ready') this.#status.idle();
+  }
+
+  /** A job whose source was taken out of the flows waits for ever, which nobody must have to find out by himself. */
+  #lookForOrphans({ orphaned }: LedgerStatus): void {
+    if (orphaned === 0) this.#orphansTold = 0;
+    if (orphaned <= this.#orphansTold || this.#orphanTimer !== undefined || this.#abort.signal.aborted) return;
+    this.#orphanTimer = setTimeout(() => {
+      this.#orphanTimer = undefined;
+      const { orphaned: still, state } = this.ledger?.status() ?? { orphaned: 0, state: 'closed' };
+      if (still <= this.#orphansTold || !this.#flowsStarted || state === 'closed' || state === 'failed') return;
+      this.#orphansTold = still;
+      this.#node.warn(`${still} jobs wait for a source that is in no flow: put it back, or cancel them`);
+    }, SOURCES_COME).unref();
   }
 
   #fail(error: ExdicomError): void {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
 import { programsMissing, startStorescp } from '../support/dcmtk';
 import type { Storescp } from '../support/dcmtk';
+import { imported, importedId } from '../support/deploy-flow';
 import { startFaultScp } from '../support/fault-scp';
 import { drop, filesBelow, mainFlow, sampleStudy } from '../support/main-flow';
 import type { MainFlow } from '../support/main-flow';
@@ -71,6 +73,32 @@ describe('a deploy', () => {
       assert.deepEqual([pacs.messages.length, new Set(pacs.messages.map(({ sopInstanceUID }) => sopInstanceUID)).size], [24, 24]);
     });
   }
+});
+
+describe('the job of a message', () => {
+  it('goes on in the same flow imported anew with other ids, where its source is another node', async () => {
+    const flow = (seconds: number): FlowNode[] => mainFlow({ change: { extract: { wires: [['hold', 'd-extract']] } }, add: [delay(seconds, ['anonymize'])] }).filter(({ id }) => id !== 'in');
+    await using red = await NodeRed.start({ flows: flow(600) });
+    await writeFile(join(red.userDir, 'study.zip'), await sampleStudy(red.userDir));
+    red.receive('extract', { payload: join(red.userDir, 'study.zip') });
+    await red.until(() => red.at('d-extract').length > 0);
+    await red.deploy(imported(flow(0)));
+    await red.until(() => red.at(importedId('d-finish')).length > 0);
+    const receipt = red.at(importedId('d-finish'))[0]?.['payload'] as Receipt;
+    assert.deepEqual([receipt.job.outcome, receipt.job.attempts], ['complete', 2]);
+  });
+
+  it('waits, and is told of, when its source is taken out of the flow; it goes nowhere else', async () => {
+    const flow = (id: string, tab: string): FlowNode[] => mainFlow({ change: { extract: { wires: [['hold', 'd-extract']] }, f: { label: tab } }, add: [delay(600, ['anonymize'])] })
+      .filter((node) => node.id !== 'in').map((node) => JSON.parse(JSON.stringify(node).replaceAll('"extract"', `"${id}"`)) as FlowNode);
+    await using red = await NodeRed.start({ flows: flow('extract', 'Tab') });
+    await writeFile(join(red.userDir, 'study.zip'), await sampleStudy(red.userDir));
+    red.receive('extract', { payload: join(red.userDir, 'study.zip') });
+    await red.until(() => red.at('d-extract').length > 0);
+    await red.deploy(flow('elsewhere', 'Another'));
+    await red.until(() => red.logs.some(({ text }) => text.includes('1 jobs wait for a source')));
+    assert.equal(red.at('d-extract').length, 1);
+  });
 });
 
 describe('two wires to the same nodes', { skip: programsMissing('storescp') }, () => {

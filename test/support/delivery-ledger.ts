@@ -52,7 +52,7 @@ export function deliveryLedger(folder: string): DeliveryLedgerInMemory {
     },
     stageFolder: () => Promise.resolve(folder as OwnPath),
     destinationUp: (address) => { up.push(address); },
-    status: () => ({ state: 'ready', open: 1, parked: 0, quarantined: 0 }),
+    status: () => ({ state: 'ready', open: 1, parked: 0, orphaned: 0, quarantined: 0 }),
     destinationDown: () => ({ [Symbol.dispose]: () => { /* nothing waits here */ } }),
     destinationTrial: () => false,
     waitingFor: () => 1,

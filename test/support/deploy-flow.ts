@@ -101,12 +101,16 @@ export function inSubflow(flow: readonly FlowNode[], id: string): FlowNode[] {
   ];
 }
 
+/** What `imported` makes of an id. */
+export const importedId = (id: string): string => `a${id.slice(1)}-`.replaceAll('-', '9');
+
 /** The same with other ids throughout, as an import makes them. */
 export function imported(flow: readonly FlowNode[]): FlowNode[] {
-  let text = JSON.stringify(flow);
-  for (const { id } of flow) text = text.replaceAll(`"${id}"`, `"a${id.slice(1)}"`);
-  return JSON.parse(text) as FlowNode[];
+  const ids = new Set(flow.map(({ id }) => id));
+  const anew = (value: unknown, property: string): unknown => {
+    if (typeof value === 'string') return ids.has(value) && property !== 'type' && property !== 'name' ? importedId(value) : value;
+    if (Array.isArray(value)) return value.map((one) => anew(one, property));
+    return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, anew(one, key)])) : value;
+  };
+  return flow.map((node) => anew(node, '') as FlowNode);
 }
-
-/** What `imported` makes of an id. */
-export const importedId = (id: string): string => `a${id.slice(1)}`;

@@ -24,7 +24,7 @@ export const STAGES = ['intake', 'extract', 'user nodes', 'anonymize', 'sending'
 export type StageName = typeof STAGES[number];
 
 export const ACTIONS = [
-  'full', 'flows', 'nodes', 'deleted', 'rewired', 'disabled', 'subflow', 'imported', 'source removed', 'stopped',
+  'full', 'flows', 'nodes', 'deleted', 'rewired', 'disabled', 'subflow', 'subflow, nodes', 'imported', 'source removed', 'stopped',
 ] as const;
 export type Action = typeof ACTIONS[number];
 
@@ -166,7 +166,8 @@ class Bench {
       case 'deleted': await backAfter(without(flow, target), 'nodes'); break;
       case 'rewired': await red.post(rewired(flow, target), 'nodes'); break;
       case 'disabled': await backAfter(disabled(flow, ids.tab), 'flows'); break;
-      case 'subflow': await red.post(inSubflow(flow, target), 'nodes'); break;
+      case 'subflow': await red.post(inSubflow(flow, target), 'full'); break;
+      case 'subflow, nodes': await red.post(inSubflow(flow, target), 'nodes'); break;
       case 'imported': await red.post(imported(flow), 'full'); break;
       case 'source removed': await backAfter(without(flow, ids.in), 'nodes'); break;
       case 'stopped':

@@ -59,7 +59,7 @@ export class FakeNode {
 export function fakeRed({ variables = {}, nodes = {} }: { variables?: Record<string, string>; nodes?: Record<string, FakeNode> } = {}): Red {
   const red = {
     util: { getSetting: (_node: unknown, name: string) => variables[name], cloneMessage: (message: object) => structuredClone(message) },
-    nodes: { getNode: (id: string) => nodes[id] ?? null },
+    nodes: { getNode: (id: string) => nodes[id] ?? null, eachNode: () => undefined },
     events: new EventEmitter(),
     settings: { userDir: '/user' },
   };

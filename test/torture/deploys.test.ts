@@ -4,7 +4,7 @@ import { ACTIONS, STAGES, runCases, table } from '../support/deploy-matrix';
 import type { CaseResult } from '../support/deploy-matrix';
 
 /** EXDICOM_DEPLOYS: only these actions. */
-const chosen = (process.env['EXDICOM_DEPLOYS'] ?? '').split(',').filter((name) => name !== '');
+const chosen = (process.env['EXDICOM_DEPLOYS'] ?? '').split(';').filter((name) => name !== '');
 const actions = ACTIONS.filter((action) => chosen.length === 0 || chosen.includes(action));
 
 describe('a job in a flow that is changed under it ends once, with its outcome, and is sent once', () => {

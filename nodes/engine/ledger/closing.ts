@@ -7,6 +7,7 @@ import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import type { Disposition, Finisher, FinishRule, JobKind, Receipt } from './ledger-types';
 import type { Replay } from './replay';
+import { standIn } from './stand-in';
 import type { ErrorFacts } from './store';
 
 /** Milliseconds without a message inside before a failed job closes: between two nodes a message is in neither. */
@@ -49,6 +50,12 @@ export class Closing {
     const entry = { rule, finisher };
     this.#finishers.set(node, entry);
     return { [Symbol.dispose]: () => { if (this.#finishers.get(node) === entry) this.#finishers.delete(node); } };
+  }
+
+  /** The finish node that a job has visited, or the one that stands in for it now. */
+  #finisherOf(node: string): { readonly rule: FinishRule; readonly finisher: Finisher } | undefined {
+    const found = standIn('finish', node, this.#finishers.keys());
+    return found === undefined ? undefined : this.#finishers.get(found);
   }
 
   isFinisher(node: string): boolean {
@@ -121,7 +128,9 @@ export class Closing {
     const outside = this.#outside(job);
     if (outside > 0) return { closed: false, waitingFor: `messages ${outside}` };
 
-    const rule = this.#finishers.get(finishNode)?.rule ?? { required: [], allowLeftOut: false };
+    // Taken out of the flow with its rule: nobody knows what is required until it, or another, is there.
+    const rule = this.#finisherOf(finishNode)?.rule;
+    if (rule === undefined) return { closed: false, waitingFor: 'finish' };
     const activeAt = job.activeAt;
     const assessment = await core.store.assess(row.id, rule.required);
     const { now, abandoned } = unfinished(assessment);
@@ -239,7 +248,7 @@ export class Closing {
 
   /** Hands the receipt to the finish node; a node that is not there now gets it at the next start. */
   async #announce(id: JobId, token: JobToken, node: string, receipt: string): Promise<void> {
-    const found = this.#finishers.get(node);
+    const found = this.#finisherOf(node);
     if (found === undefined || !this.#replay.hasStarted) return;
     try {
       found.finisher(JSON.parse(receipt) as Receipt, token);

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { ExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
-import type { JobId, JobToken, OwnPath } from '../model';
+import type { JobId, JobToken, OwnPath, SourceKey } from '../model';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
 import { Holds } from './holds';
@@ -60,6 +60,8 @@ export class LedgerCore {
   readonly folders: LedgerFolders;
   readonly jobs = new Map<JobId, LiveJob>();
   quarantined = 0;
+  /** Whether a source node is there for jobs of this key. */
+  hasSource: (key: SourceKey) => boolean = () => true;
   #client: StoreClient | undefined;
   #phase: Phase = 'opening';
   #failure: string | undefined;
@@ -147,14 +149,15 @@ export class LedgerCore {
   }
 
   status(): LedgerStatus {
-    let open = 0, parked = 0;
+    let open = 0, parked = 0, orphaned = 0;
     for (const { row } of this.jobs.values()) {
+      if (!this.hasSource(row.sourceKey)) orphaned += 1;
       if (row.state === 'parked' || row.state === 'needs-password') parked += 1;
       else open += 1;
     }
     const state = this.#phase === 'ready' && this.#diskFull ? 'paused' : this.#phase;
     const reason = state === 'paused' ? 'DISK_FULL' : this.#failure;
-    return { state, open, parked, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }), ...(this.#journal === undefined ? {} : { journal: this.#journal }) };
+    return { state, open, parked, orphaned, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }), ...(this.#journal === undefined ? {} : { journal: this.#journal }) };
   }
 
   onStatus(listener: (status: LedgerStatus) => void): Disposable {

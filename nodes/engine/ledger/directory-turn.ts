@@ -18,15 +18,16 @@ export interface DirectoryTurn {
 
 /**
  * @param directory absolute.
+ * @param goes whether whoever asks is closing already, by the time it has its turn.
  * @throws {ExdicomError} LEDGER_LOCKED where a ledger of this process has the directory and is not closing.
  */
-export async function takeTurn(directory: string): Promise<DirectoryTurn> {
+export async function takeTurn(directory: string, goes: () => boolean): Promise<DirectoryTurn> {
   for (let before = turns.get(directory); before !== undefined; before = turns.get(directory)) {
     if (!before.closing) throw new ExdicomError('LEDGER_LOCKED', { detail: 'another ledger node has this directory' });
     await before.over;
   }
   let end!: () => void;
-  const turn: Turn = { over: new Promise((done) => { end = done; }), closing: false };
+  const turn: Turn = { over: new Promise((done) => { end = done; }), closing: goes() };
   turns.set(directory, turn);
   return {
     closing: () => { turn.closing = true; },

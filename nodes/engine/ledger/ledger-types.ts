@@ -471,6 +471,8 @@ export interface LedgerStatus {
   readonly state: 'opening' | 'ready' | 'paused' | 'failed' | 'closed';
   readonly open: number;
   readonly parked: number;
+  /** Jobs, open or parked, whose source is in no flow now. */
+  readonly orphaned: number;
   readonly quarantined: number;
   readonly reason?: string;
   /** Why the journal is behind; its lines wait in the ledger and are written as soon as they can be. */

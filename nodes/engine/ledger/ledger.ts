@@ -96,19 +96,23 @@ class SqliteLedger implements Ledger {
     const core = this.#core;
     let client: StoreClient | undefined;
     try {
-      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
-      this.#turn = await takeTurn(core.folders.root);
-      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+      const goOn = (): void => { if (core.closed) throw new ExdicomError('LEDGER_CLOSED'); };
+      goOn();
+      this.#turn = await takeTurn(core.folders.root, () => core.closed);
+      goOn();
       await makeFolders(core);
       client = await openStore({ directory: core.folders.root, journal: this.settings.journal });
-      if (core.closed) throw new ExdicomError('LEDGER_CLOSED');
+      goOn();
       const { jobs, condemned } = await client.store.start();
       for (const row of jobs) this.#replay.schedule(core.add(row));
       core.holds.load(await client.store.holds());
+      // A deploy may have come while the store looked: from here on closing it is closing's own.
+      goOn();
       core.opened(client);
       await this.#quarantine.flush();
       await this.#upkeep.sweep();
       for (const id of condemned) await this.#failing.condemn(core.live(id), 'ledger');
+      goOn();
       this.#upkeep.start(() => { this.#tick(); });
       if (this.#replay.hasStarted) this.started();
     } catch (thrown) {
@@ -166,7 +170,7 @@ class SqliteLedger implements Ledger {
   }
 
   #adopted(key: SourceKey): void {
-    for (const job of this.#core.jobs.values()) if (job.row.sourceKey === key && job.row.state === 'closing') this.#closing.run(job);
+    for (const job of this.#core.jobs.values()) if (this.#replay.source(job.row.sourceKey)?.sourceKey === key && job.row.state === 'closing') this.#closing.run(job);
   }
 
   async origins(sourceKey: SourceKey) {

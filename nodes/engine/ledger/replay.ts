@@ -7,6 +7,7 @@ import { clock } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import { Destinations } from './destinations';
 import type { JobSource } from './ledger-types';
+import { standIn } from './stand-in';
 
 /** Milliseconds in which a source that was attached after the flows had started is taken to be wired. */
 const SETTLING = 1000;
@@ -37,6 +38,7 @@ export class Replay {
   constructor(core: LedgerCore) {
     this.#core = core;
     this.destinations = new Destinations(core, () => { this.pump(); });
+    core.hasSource = (key) => this.#of(key) !== undefined;
     this.destinations.sendable = ({ row: { sourceKey } }) => this.#sender(sourceKey) !== undefined;
   }
 
@@ -46,6 +48,7 @@ export class Replay {
     const attached: Attached = { source, ready: false };
     const same = this.#attached.get(source.sourceKey) ?? [];
     this.#attached.set(source.sourceKey, [...same, attached]);
+    this.#core.changed();
     // In the middle of a deploy its wires may lead nowhere yet; flows:started follows at once, or the deploy is over.
     const settled = this.#started ? setTimeout(() => { this.#ready(attached); }, SETTLING).unref() : undefined;
     return {
@@ -54,16 +57,23 @@ export class Replay {
         const rest = (this.#attached.get(source.sourceKey) ?? []).filter((other) => other !== attached);
         if (rest.length > 0) this.#attached.set(source.sourceKey, rest);
         else this.#attached.delete(source.sourceKey);
+        this.#core.changed();
       },
     };
   }
 
+  /** Those attached under this key, or the one that stands in for a node that was imported anew or moved. */
+  #of(key: SourceKey): readonly Attached[] | undefined {
+    const found = standIn('message', key, this.#attached.keys());
+    return found === undefined ? undefined : this.#attached.get(found);
+  }
+
   source(key: SourceKey): JobSource | undefined {
-    return this.#attached.get(key)?.at(-1)?.source;
+    return this.#of(key)?.at(-1)?.source;
   }
 
   #sender(key: SourceKey): JobSource | undefined {
-    return this.#attached.get(key)?.findLast(({ ready }) => ready)?.source;
+    return this.#of(key)?.findLast(({ ready }) => ready)?.source;
   }
 
   #ready(attached: Attached): void {
@@ -110,7 +120,7 @@ export class Replay {
 
   #adopt(key: SourceKey): void {
     for (const job of this.#core.jobs.values()) {
-      if (job.row.sourceKey !== key) continue;
+      if (this.source(job.row.sourceKey)?.sourceKey !== key) continue;
       const { state, doomed } = job.row;
       // A deploy may have brought the password.
       if (state === 'needs-password') job.wantsSend = true;
@@ -145,7 +155,7 @@ export class Replay {
   /** A suspect whose source is about to send it: with others beside it nobody would learn anything. */
   #suspectComing(): boolean {
     for (const { row: { state, doomed, crashes, sourceKey }, sentHere } of this.#core.jobs.values()) {
-      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#attached.has(sourceKey) && this.#core.holds.sends(sourceKey)) return true;
+      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#of(sourceKey) !== undefined && this.#core.holds.sends(sourceKey)) return true;
     }
     return false;
   }

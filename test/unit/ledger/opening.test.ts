@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
 import { Bench, until } from './fixture';
 
@@ -18,6 +19,25 @@ test('a directory has one ledger in a process; the next one waits while the form
   const [, opened] = await Promise.allSettled([second.close(), third.open()]);
   assert.equal(opened.status, 'fulfilled');
   await third.close();
+});
+
+test('a ledger that is closed at any instant of its opening leaves the directory to the next', async () => {
+  await using bench = await Bench.open();
+  await bench.take();
+  await bench.ledger.close();
+  for (let delay = 0; delay < 80; delay += 4) {
+    const given = createLedger('given up', bench.settings);
+    const opening = given.open().catch((thrown: unknown) => thrown);
+    await sleep(delay);
+    const [closing, waiting] = [given.close(), createLedger('given up as well', bench.settings)];
+    const opens = waiting.open().catch((thrown: unknown) => thrown);
+    const closes = waiting.close();
+    const next = createLedger('next', bench.settings);
+    await next.open();
+    await Promise.all([closing, closes, opening, opens]);
+    assert.deepEqual([given.status().state, waiting.status().state, next.status().state], ['closed', 'closed', 'ready']);
+    await next.close();
+  }
 });
 
 test('a ledger of a newer version is refused and left as it is', async () => {

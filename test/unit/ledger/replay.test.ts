@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
-import type { SourceKey } from '../../../nodes/engine/model';
+import type { Receipt } from '../../../nodes/engine/ledger/ledger-types';
+import type { JobToken, SourceKey } from '../../../nodes/engine/model';
 import { Bench, destination, TestSource, until } from './fixture';
 
 test('after a restart every open job is sent again, in order of age, and extraction and preparation are found again', async () => {
@@ -148,7 +149,8 @@ test('what was received has no other copy, so its files wait for its source', as
 test('a receipt that no node could take is handed out at the next start, once', async () => {
   await using bench = await Bench.open();
   const token = await bench.take();
-  bench.ledger.attachFinisher('finish', { required: [], allowLeftOut: false }, () => undefined)[Symbol.dispose]();
+  const finisher = bench.ledger.attachFinisher('finish', { required: [], allowLeftOut: false }, () => undefined);
+  bench.source.onDispose = async () => { finisher[Symbol.dispose](); };
   await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
   await bench.ledger.finish(token, 'finish');
   await until(async () => (await bench.ledger.job(token.id)).state === 'closed');
@@ -158,6 +160,48 @@ test('a receipt that no node could take is handed out at the next start, once', 
   await sleep(50);
   assert.equal(bench.receipts.length, 1);
   assert.equal(bench.receipts[0]?.job.id, token.id);
+});
+
+test('a job that has visited a finish node waits for it, or for the one that was imported in its place, and closes by its rule', async () => {
+  await using bench = await Bench.open();
+  const required = { required: ['pacs', 'archive'], allowLeftOut: false };
+  const deliver = async (): Promise<JobToken> => {
+    const token = await bench.take();
+    await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
+    return token;
+  };
+  const token = await deliver();
+  bench.ledger.attachFinisher('finish:Tab/#a1', required, () => undefined)[Symbol.dispose]();
+  assert.deepEqual(await bench.ledger.finish(token, 'finish:Tab/#a1'), { closed: false, waitingFor: 'finish' });
+  bench.ledger.attachFinisher('finish:Other/#b2', { required: [], allowLeftOut: false }, () => assert.fail('another tab has nothing to do with it'));
+  assert.equal((await bench.ledger.finish(token, 'finish:Tab/#a1')).closed, false);
+  const receipts: Receipt[] = [];
+  bench.ledger.attachFinisher('finish:Tab/#b1', { required: ['pacs'], allowLeftOut: false }, (receipt) => { receipts.push(receipt); });
+  bench.ledger.started();
+  await until(() => receipts.length === 1);
+  assert.deepEqual([receipts[0]?.job.id, receipts[0]?.job.outcome], [token.id, 'complete']);
+});
+
+test('a message\'s job goes to the node that was imported in the place of its own, and to no other', async () => {
+  await using bench = await Bench.open();
+  const source = (key: string): TestSource => {
+    const made = new TestSource(key as SourceKey);
+    bench.ledger.attachSource(made);
+    return made;
+  };
+  const own = new TestSource('message:extract/Tab/CT#a1' as SourceKey);
+  const attached = bench.ledger.attachSource(own);
+  const token = await bench.take(undefined, { sourceKey: own.sourceKey, kind: 'message' });
+  bench.ledger.enter(token, 'extract').interrupt();
+  attached[Symbol.dispose]();
+  const others = [source('message:extract/Other/CT#b1'), source('message:anonymize/Tab/CT#b2')];
+  bench.ledger.started();
+  await sleep(50);
+  assert.deepEqual([others.map(({ sent }) => sent.length), bench.ledger.status().orphaned], [[0, 0], 1]);
+  const imported = source('message:extract/Tab/CT#c1');
+  bench.ledger.started();
+  await until(() => imported.sent.length === 1);
+  assert.deepEqual([others.map(({ sent }) => sent.length), bench.ledger.status().orphaned], [[0, 0], 0]);
 });
 
 test('the profile of the first instance is the profile of the job', async () => {
