@@ -18,7 +18,7 @@ const until = async (holds: () => boolean): Promise<void> => { while (!holds()) 
 function awaiting(waiting = 3): Awaiting & { readonly told: string[]; waiting: number; bars: number; state: LedgerStatus['state'] } {
   const ledger = {
     told: [] as string[], waiting, bars: 0, state: 'ready' as LedgerStatus['state'],
-    status: (): LedgerStatus => ({ state: ledger.state, open: 0, parked: 0, quarantined: 0 }),
+    status: (): LedgerStatus => ({ state: ledger.state, open: 0, parked: 0, orphaned: 0, quarantined: 0 }),
     destinationUp: (): void => { ledger.told.push('up'); ledger.waiting = 0; },
     destinationDown: (): Disposable => { ledger.bars += 1; return { [Symbol.dispose]: () => { ledger.bars -= 1; } }; },
     destinationTrial: (): boolean => { if (ledger.waiting === 0) return false; ledger.told.push('trial'); ledger.waiting -= 1; return true; },
