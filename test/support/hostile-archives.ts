@@ -165,7 +165,7 @@ const FORGED: readonly Hostile[] = [
   { name: 'a zip64 offset of 2^63', files: () => ({ 'a.zip': forged64(16, 1n << 63n) }), entries: ['ENTRY_DAMAGED', 'instance'] },
   { name: 'a zip64 count of 2^62', files: () => ({ 'a.zip': forgedEnd64(32, 1n << 62n) }), code: 'LIMIT_ENTRIES' },
   { name: 'a zip64 directory of 2^62 bytes', files: () => ({ 'a.zip': forgedEnd64(40, 1n << 62n) }), code: 'ARCHIVE_DAMAGED' },
-  { name: 'a zip64 directory at 2^63', files: () => ({ 'a.zip': forgedEnd64(48, 1n << 63n) }), code: 'ENTRY_DAMAGED' },
+  { name: 'a zip64 directory at 2^63', files: () => ({ 'a.zip': forgedEnd64(48, 1n << 63n) }), code: 'ARCHIVE_DAMAGED' },
   { name: 'encrypted, none fits', files: () => ({ 'a.zip': zip([{ name: 'a', data: one(1), encrypt: { kind: 'aes256', password: 'right' } }]) }), code: 'NEEDS_PASSWORD', settings: { passwords: ['wrong'] } },
   { name: 'encrypted by the old way, none fits', files: () => ({ 'a.zip': zip([{ name: 'a', data: one(1), encrypt: { kind: 'zipcrypto', password: 'right' } }]) }), code: 'NEEDS_PASSWORD', settings: { passwords: ['wrong'] } },
   { name: 'an end record alone', files: () => { const bytes = zip([]); return { 'a.zip': bytes }; }, code: 'ARCHIVE_EMPTY' },

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 /** Why none can be mounted here, or false. */
 export function mountMissing(): string | false {
   try {
-    using _probe = SmallDisk.make(1);
+    SmallDisk.make(1)[Symbol.dispose]();
     return false;
   } catch {
     return 'mounting a tmpfs is not permitted here';

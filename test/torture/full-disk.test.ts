@@ -51,6 +51,11 @@ class Site implements AsyncDisposable {
     await this.red.until(() => this.red.statuses.slice(since).some((status) => status.node === node && text.test(status.text)));
   }
 
+  /** Of the first error that a Catch node got. */
+  code(): unknown {
+    return (this.red.at('d-catch')[0]?.['error'] as { readonly code?: unknown } | undefined)?.code;
+  }
+
   async finished(jobs: number): Promise<Receipt[]> {
     await this.red.until(() => this.red.at('d-finish').length >= jobs);
     return this.red.at('d-finish').map(({ payload }) => payload as Receipt);
@@ -97,7 +102,7 @@ describe('a full disk under a real Node-RED', { skip: mountMissing() }, () => {
     site.disk.fill(22_000_000);
     await site.drop('a.zip', hollow('1.2.3.50', 4));
     await site.red.until(() => site.red.at('d-catch').length > 0);
-    assert.equal((site.red.at('d-catch')[0]?.['error'] as { code: string }).code, 'DISK_FULL');
+    assert.equal(site.code(), 'DISK_FULL');
     await site.shows('ledger', /disk full/);
     assert.ok(site.disk.freeBytes > 15_000_000, `${site.disk.freeBytes}`);
     await site.drop('b.zip', await sampleStudy(site.root));
@@ -129,7 +134,7 @@ describe('a full disk under a real Node-RED', { skip: mountMissing() }, () => {
     site.target.fill(600_000);
     await site.drop('a.zip', await sampleStudy(site.root));
     await site.red.until(() => site.red.at('d-catch').length > 0);
-    assert.equal((site.red.at('d-catch')[0]?.['error'] as { code: string }).code, 'DISK_FULL');
+    assert.equal(site.code(), 'DISK_FULL');
     assert.equal(site.red.at('d-finish').length, 0);
     site.target.free();
     await site.finished(1);

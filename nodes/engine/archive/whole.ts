@@ -27,8 +27,11 @@ export function isWhole(paths: readonly string[]): boolean {
   const found = sniff(source.read(0, SNIFF_BYTES));
   if (found.kind !== 'archive') return true;
   if (found.format === 'zip') return hasZipEnd(source) || isVolumeName(basename(paths.at(-1) ?? ''));
-  return paths.every((path) => {
+  const volumes = paths.map((path) => {
     using volume = new ByteSource([path]);
-    return readRarVolume(volume, 0)?.end !== 'cut';
-  }) || readRarVolume(source, 0)?.end !== 'cut';
+    return readRarVolume(volume, 0);
+  });
+  // Each has an end of its own, or they are one archive that was cut to pieces.
+  if (volumes.every((volume) => volume !== undefined)) return volumes.every(({ end }) => end !== 'cut');
+  return readRarVolume(source, 0)?.end !== 'cut';
 }

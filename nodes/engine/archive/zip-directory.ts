@@ -93,6 +93,8 @@ function placeDirectory(source: ByteSource, end: End): { readonly position: numb
   const touching = end.position - end.size;
   for (const position of [touching, written]) {
     if (position === undefined || position < 0 || position + end.size > end.position) continue;
+    // Nearer to the beginning than it was written: bytes in front of it are missing.
+    if (written !== undefined && position < written) continue;
     if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(Buffer.from('504b0102', 'hex')))) {
       return { position, shift: source.volumes > 1 || written === undefined ? 0 : position - written };
     }
