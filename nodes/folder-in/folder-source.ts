@@ -5,7 +5,7 @@ import { deleteOriginals, isOriginals, moveOriginals, writeWhole } from '../engi
 import type { Originals } from '../engine/folder/originals';
 import { look } from '../engine/folder/candidates';
 import type { Candidate } from '../engine/folder/candidates';
-import { keptOriginal, REASON_FILE } from '../engine/folder/kept';
+import { keptOriginal, reasonFileFor } from '../engine/folder/kept';
 import type { FolderWatcher, TakenAs } from '../engine/folder/watch';
 import { ExdicomError } from '../engine/errors';
 import type { AgainIntake, Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
@@ -120,11 +120,11 @@ export class FolderSource {
   async #original(job: Job): Promise<Candidate | undefined> {
     const { ledger, folder, done, failed } = this.#options;
     const { signal } = this.#closing;
-    if (job.outcome !== 'cancelled') return await keptOriginal(join(done, job.name), signal) ?? keptOriginal(join(failed, job.name), signal);
+    if (job.outcome !== 'cancelled') return await keptOriginal(join(done, job.name), hasReason(job), signal) ?? keptOriginal(join(failed, job.name), hasReason(job), signal);
     const candidates = [...await look({ folder, subfolders: true, skip: (path) => this.targets.includes(path), signal }).catch(() => [])];
     for (let of = job.againOf; of !== undefined;) {
       const before: Job | undefined = await ledger.job(of).catch(() => undefined);
-      for (const place of before === undefined ? [] : this.targets) candidates.push(...[await keptOriginal(join(place, before?.name ?? ''), signal)].filter((kept) => kept !== undefined));
+      if (before !== undefined) for (const place of this.targets) candidates.push(...[await keptOriginal(join(place, before.name), hasReason(before), signal)].filter((kept) => kept !== undefined));
       of = before?.againOf;
     }
     for (const candidate of candidates) {
@@ -146,7 +146,7 @@ export class FolderSource {
     if (disposition === 'failed') {
       const folder = join(failed, job.name);
       await moveOriginals(origin, folder, signal);
-      await writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
+      await writeWhole(join(folder, reasonFileFor(origin.roots)), `${JSON.stringify(reason, undefined, 2)}\n`);
     } else if (deletes && isProved(job, reason)) await deleteOriginals(origin, signal);
     else await moveOriginals(origin, join(done, job.name), signal);
     // The folder of the job before is empty now, unless a reason is kept in it.
@@ -154,6 +154,9 @@ export class FolderSource {
     watchers.get(this.#sourceKey)?.release(origin.roots);
   };
 }
+
+/** Whether its originals were kept with a reason beside them. */
+const hasReason = ({ outcome }: Job): boolean => outcome === 'failed' || outcome === 'with-exceptions';
 
 /** Whether every delivery was proved by more than a response. Of a duplicate the ledger cannot say, so its originals are moved. */
 function isProved({ outcome }: Job, { byResponse, entries }: Reason): boolean {

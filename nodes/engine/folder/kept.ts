@@ -7,9 +7,23 @@ import type { Candidate } from './candidates';
 /** What a source writes beside the originals that it keeps. */
 export const REASON_FILE = 'reason.json';
 
-/** What a watched folder's job was made of, kept as it lay there; undefined where it is not, or not alone, in the folder. */
-export async function keptOriginal(folder: string, signal: AbortSignal): Promise<Candidate | undefined> {
-  const candidates = await look({ folder, subfolders: true, skip: (path) => basename(path) === REASON_FILE, signal }).catch(() => []);
+const REASONS = /^reason(?:\.exdicom)*\.json$/i;
+/** The one of these files that may be a reason: where an original is called so too, ours has the longer name. */
+const reasonAmong = (names: readonly string[]): string | undefined => names.filter((name) => REASONS.test(name)).toSorted((a, b) => b.length - a.length)[0];
+
+/** What the reason is called beside these originals: `reason.json`, or a name that none of them has on any file system. */
+export function reasonFileFor(roots: readonly string[]): string {
+  const taken = reasonAmong(roots.map((root) => basename(root)));
+  return taken === undefined ? REASON_FILE : taken.toLowerCase().replace(/json$/, 'exdicom.json');
+}
+
+/**
+ * What a watched folder's job was made of, kept as it lay there; undefined where it is not, or not alone, in the folder.
+ * @param withReason whether the job ended with a reason beside it.
+ */
+export async function keptOriginal(folder: string, withReason: boolean, signal: AbortSignal): Promise<Candidate | undefined> {
+  const reason = withReason ? reasonAmong(await readdir(folder).catch(() => [])) : undefined;
+  const candidates = await look({ folder, subfolders: true, skip: (path) => basename(path) === reason, signal }).catch(() => []);
   return candidates.length === 1 ? candidates[0] : undefined;
 }
 

@@ -177,6 +177,32 @@ describe('a watched folder, operated by a person', () => {
     });
   }
 
+  for (const [what, make, originals, reason] of [
+    ['a file', async (path: string) => writeFile(path, 'theirs'), ['reason.json'], 'reason.exdicom.json'],
+    ['a folder', async (path: string) => { await mkdir(path); await writeFile(join(path, 'IM1'), 'theirs'); }, ['Reason.exdicom.JSON', 'Reason.exdicom.JSON/IM1'], 'reason.exdicom.exdicom.json'],
+  ] as const) {
+    it(`never writes a reason over an original that has its name, as ${what}, and finds it again from failed and from done`, async () => {
+      await using bench = await Bench.open();
+      const inbox = await Inbox.open(bench);
+      const { done, failed } = bench.ledger.folders;
+      await make(join(inbox.inbox, originals[0]));
+      await inbox.look();
+      const first = await inbox.next();
+      await bench.ledger.fail(first, new ExdicomError('ARCHIVE_DAMAGED'));
+      await inbox.closed(first);
+      assert.deepEqual(await names(join(failed, first.name)), [...originals, reason].toSorted());
+      assert.equal(await readFile(join(failed, first.name, originals.at(-1)!), 'utf8'), 'theirs');
+
+      const second = await bench.ledger.sendAgain(first.id);
+      await inbox.complete(await inbox.next());
+      assert.deepEqual(await names(join(done, second.name)), originals);
+      await assert.rejects(bench.ledger.sendAgain(first.id), { code: 'SOURCE_GONE' }, 'what is left there is our reason');
+      await bench.ledger.sendAgain(second.id);
+      assert.equal(await readFile((await bench.ledger.spool((await inbox.next()).id))[0]!.path, 'utf8'), 'theirs');
+      await inbox.watcher.stop();
+    });
+  }
+
   it('says that the original is gone where somebody took it away or changed it before it could be moved', async () => {
     await using bench = await Bench.open();
     const inbox = await Inbox.open(bench);
