@@ -92,8 +92,9 @@ function digestOf(path: string, offset = 0): { readonly bytes: number; readonly 
 /** SHA-256 of the data set of an instance that was settled. */
 export function dataSetDigest(path: string): Sha256 {
   const found = identifyFile(path);
-  if (found.kind !== 'instance') throw new ExdicomError('INTERNAL', { detail: found.kind });
-  return digestOf(path, found.identity.dataSetOffset).sha256 as Sha256;
+  const identity = identityOf(found);
+  if (identity === undefined) throw new ExdicomError('INTERNAL', { detail: found.kind });
+  return digestOf(path, identity.dataSetOffset).sha256 as Sha256;
 }
 
 function write(path: string, content: Buffer): void {
@@ -105,8 +106,11 @@ function write(path: string, content: Buffer): void {
   }
 }
 
+/** Of what is an instance, or would be one but for a UID that it lacks: `anonymize` sets that aside for a person to see. */
+const identityOf = (found: Identification): DicomIdentity | undefined => ('identity' in found ? found.identity : undefined);
+
 /** The verdict where the bytes are no instance. */
-function other(found: Exclude<Identification, { kind: 'instance' }>, head: Buffer): Verdict | ArchiveFormat {
+function other(found: Identification, head: Buffer): Verdict | ArchiveFormat {
   if (found.kind === 'index') return { kind: 'index', references: found.references };
   if (found.kind === 'unreadable') return { kind: 'unreadable', code: found.code };
   const format = sniff(head);
@@ -129,8 +133,8 @@ function normalised(raw: OwnPath, n: number, identity: DicomIdentity, context: S
 export function settleBuffer(content: Buffer, n: number, context: SettleContext): Verdict {
   const found = identifyBuffer(content, content.length);
   if (found === 'more') throw new ExdicomError('INTERNAL', { detail: 'a whole file asks for more of itself' });
-  if (found.kind === 'instance') {
-    const { identity } = found;
+  const identity = identityOf(found);
+  if (identity !== undefined) {
     const dataSet = content.subarray(identity.dataSetOffset);
     const whole = identity.part10 ? content : Buffer.concat([part10Header(identity), dataSet]);
     const path = numbered(context, n, 'dcm');
@@ -150,8 +154,8 @@ export function settleBuffer(content: Buffer, n: number, context: SettleContext)
  */
 export function settleFile(path: OwnPath, n: number, context: SettleContext, { own, sha256 }: { readonly own: boolean; readonly sha256?: string }): Verdict {
   const found = identifyFile(path);
-  if (found.kind === 'instance') {
-    const { identity } = found;
+  const identity = identityOf(found);
+  if (identity !== undefined) {
     const target = numbered(context, n, identity.part10 ? 'dcm' : 'raw');
     if (own) renameSync(path, target);
     else linkOrCopy(path, target);

@@ -94,9 +94,6 @@ function readIdentity(source: ByteSource, layout: Layout, offset: number): Ident
   if (broken !== undefined && !(values.has(STUDY) && values.has(SERIES) && sopClassUID !== '' && sopInstanceUID !== '')) {
     return layout.declared || values.size > 1 ? { kind: 'unreadable', code: 'DICOM_UNREADABLE', offset: broken.offset } : { kind: 'not-dicom' };
   }
-  if (sopClassUID === '' || sopInstanceUID === '') {
-    return { kind: 'unreadable', code: 'DICOM_INCOMPLETE', offset: layout.dataSetOffset };
-  }
   const identity: DicomIdentity = {
     sopClassUID, sopInstanceUID,
     studyInstanceUID: value(STUDY), seriesInstanceUID: value(SERIES), modality: modalityTerm(value(MODALITY).trim()),
@@ -104,6 +101,7 @@ function readIdentity(source: ByteSource, layout: Layout, offset: number): Ident
     patientId: value(PATIENT_ID).trim(), issuerOfPatientId: value(ISSUER).trim(),
     dataSetOffset: layout.dataSetOffset, part10: layout.part10,
   };
+  if (sopClassUID === '' || sopInstanceUID === '') return { kind: 'unreadable', code: 'DICOM_INCOMPLETE', offset: layout.dataSetOffset, identity };
   return { kind: 'instance', identity };
 }
 

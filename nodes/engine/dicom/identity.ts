@@ -27,8 +27,10 @@ export type Identification =
   /** A DICOMDIR: its Referenced File IDs (0004,1500), each as its components. */
   | { readonly kind: 'index'; readonly references: ReadonlyArray<readonly string[]> }
   | { readonly kind: 'not-dicom' }
+  /** It can be read, but has no SOP Class or Instance UID anywhere: the missing ones of `identity` are empty. Nothing can be sent of it. */
+  | { readonly kind: 'unreadable'; readonly code: Extract<ErrorCode, 'DICOM_INCOMPLETE'>; readonly offset: number; readonly identity: DicomIdentity }
   /** It is DICOM, but cannot be read; `offset` in bytes where reading ended. */
-  | { readonly kind: 'unreadable'; readonly code: Extract<ErrorCode, 'DICOM_UNREADABLE' | 'DICOM_INCOMPLETE'>; readonly offset: number };
+  | { readonly kind: 'unreadable'; readonly code: Extract<ErrorCode, 'DICOM_UNREADABLE'>; readonly offset: number };
 
 /** As long as the longest defined term (PS3.3, C.7.3.1.1.1): what is no term of that kind may be anything, and travels in messages. */
 const MODALITY = /^[A-Za-z0-9]{1,10}$/;

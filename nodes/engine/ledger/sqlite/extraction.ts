@@ -23,7 +23,8 @@ export function extractionOperations(database: Database, table: JobTable): Synch
 
   /** Same UID and same data set: duplicate, or the instance of an extraction before this one. Same UID, other content: conflict. */
   const judge = (id: JobId, job: number, generation: number, entry: number, found: FoundInstance, mtime: number | undefined, sealedPatient: (patient: string) => Uint8Array | undefined): JudgedEntry => {
-    const mark = database.mark(found.sopInstanceUID);
+    // Two that lack their UID are not the same instance for it.
+    const mark = database.mark(found.sopInstanceUID === '' ? found.sha256 : found.sopInstanceUID);
     const known = database.all('SELECT n, kind, data_set, sha256, generation FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind <> ?', job, mark, 'added');
     const same = known.find((row) => row['sha256'] === found.sha256 || (found.dataSetSha256 !== undefined && row['data_set'] === found.dataSetSha256));
     if (same !== undefined && same['generation'] === generation) return { entry, kind: 'duplicate', code: 'DUPLICATE', instance: Number(same['n']), remove: found.path };
