@@ -89,7 +89,7 @@ describe('a PACS', () => {
     await drop(red.userDir, 'study.zip', await sampleStudy(red.userDir));
     await red.until(() => red.at('d-catch').length > 0);
     assert.deepEqual(red.at('d-catch').slice(0, 1).map(codeOf), ['PEER_UNREACHABLE']);
-    await red.until(() => /^waiting \d\d:\d\d$/.test(red.status('out') ?? ''));
+    await red.until(() => /^waiting \d\d:\d\d \(1\)$/.test(red.status('out') ?? ''));
     assert.deepEqual(red.at('d-finish'), []);
     assert.deepEqual(await filesBelow(join(red.userDir, 'data', 'inbox')), ['study.zip']);
   });
