@@ -1,4 +1,5 @@
 /** One request, asked of the ledger or done by it, and its answer. */
+import { inCharacterSets } from '../engine/deid/character-sets';
 import { loadKey, keyName } from '../engine/deid/key';
 import { mapUid, pseudonym, identityParts } from '../engine/deid/keyed';
 import { ExdicomError } from '../engine/errors';
@@ -65,7 +66,7 @@ async function checkTarget(target: HoldTarget, ledger: Ledger): Promise<void> {
 
 /**
  * What the profile's key makes of what is looked for. A file that names no issuer was de-identified under its source's, or
- * under none, so both are looked for where an issuer is given.
+ * under none, so both are looked for where an issuer is given. What a file says is known by its bytes, in whatever character set.
  * @throws {ExdicomError} REQUEST_INVALID for a patient where the key was thrown away with each job; what `loadKey` throws.
  */
 async function marksOf(wanted: Extract<Request, { action: 'find' }>, ledger: Ledger, { profile: { scope }, key: sources }: ProfileUse): Promise<Marks> {
@@ -75,6 +76,14 @@ async function marksOf(wanted: Extract<Request, { action: 'find' }>, ledger: Led
   if (sources === undefined || !(await ledger.knowsKey(keyName(scope)))) return { keyed: [], ...uid };
   const key = await loadKey(sources, scope, ledger);
   if ('uid' in wanted) return { keyed: [mapUid(key, scope, wanted.uid)], ...uid };
-  const identities = [...new Set([wanted.issuer, ''])].map((issuer) => identityParts({ issuer, patientId: wanted.patientId, studyInstanceUID: '' }) ?? []);
-  return { keyed: identities.map((identity) => pseudonym(key, scope, 'patient', identity)) };
+  const issuers = inCharacterSets(wanted.issuer);
+  const keyed = new Set<string>();
+  for (const [set, patientId] of inCharacterSets(wanted.patientId)) {
+    // The file's own issuer is in its character set, that of a source as it was typed.
+    for (const issuer of [wanted.issuer, issuers.get(set) ?? '', '']) {
+      const identity = identityParts({ issuer, patientId, studyInstanceUID: '' });
+      if (identity !== undefined) keyed.add(pseudonym(key, scope, 'patient', identity));
+    }
+  }
+  return { keyed: [...keyed] };
 }

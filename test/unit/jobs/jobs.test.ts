@@ -131,6 +131,17 @@ describe('a jobs node that is asked for a patient or a study', () => {
     assert.doesNotMatch(JSON.stringify([sent, one.node.statuses]), /PAT-1|Ward/);
   });
 
+  it('finds a PatientID that is not ASCII by the bytes that files have of it, with their issuer or that of their source', async () => {
+    const one = bench({ action: 'find' }, { find: [] });
+    await one.ask({ payload: { patientId: 'Ä-7', issuer: 'Žižka' } });
+    const { keyed } = one.calls.at(-1)![1] as Marks;
+    const of = (bytes: string, issuer: string): string => pseudonym(Buffer.from(KEY), 'trial', 'patient', ['patient', issuer, Buffer.from(bytes, 'hex').toString('latin1')]);
+    assert.ok(keyed.includes(of('c42d37', 'Žižka')), 'Latin 1, its source names the issuer');
+    assert.ok(keyed.includes(of('c42d37', '')), 'Latin 1, no issuer');
+    assert.ok(keyed.includes(of('c42d37', Buffer.from('ae69be6b61', 'hex').toString('latin1'))), 'Latin 2, the file names the issuer');
+    assert.ok(keyed.includes(of('c3842d37', Buffer.from('Žižka').toString('latin1'))), 'UTF-8, the file names the issuer');
+  });
+
   it('makes no key by looking, and still finds what was sent identified', async () => {
     const one = bench({ action: 'find' }, { knowsKey: false, find: [] });
     await one.ask({ payload: { uid: '1.2.3' } });
