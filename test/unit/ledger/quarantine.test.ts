@@ -7,6 +7,7 @@ import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import type { ErrorCode } from '../../../nodes/engine/errors';
 import { verifyJournal } from '../../../nodes/engine/ledger/journal';
+import { Quarantine } from '../../../nodes/engine/ledger/quarantine';
 import type { Intake, LedgerSettings } from '../../../nodes/engine/ledger/ledger-types';
 import type { DicomFile, JobToken, OwnPath } from '../../../nodes/engine/model';
 import { Bench, destination, until } from './fixture';
@@ -91,6 +92,24 @@ test('discarded files go with their reasons, and the chain says who, when and wh
     ['quarantine discarded', 'Ada Lovelace', '3', 'RISK_SOP_CLASS'], ['quarantine discarded', 'jobs node', '2', 'RISK_SOP_CLASS'],
   ]);
   assert.equal((await bench.ledger.receipt(token.id))?.quarantined.length, 2, 'the receipt still says what happened');
+});
+
+test('what is released while somebody is about to discard it is not discarded', async (t) => {
+  await using bench = await Bench.open();
+  const token = await withQuarantine(bench);
+  // oxlint-disable-next-line typescript/unbound-method -- applied to its own
+  const held = Quarantine.prototype.held;
+  let releasing: Promise<JobToken> | undefined;
+  t.mock.method(Quarantine.prototype, 'held', async function late(this: Quarantine, ...given: Parameters<Quarantine['held']>) {
+    const rows = await held.apply(this, given);
+    // The first who looks acts last.
+    if (releasing === undefined) await (releasing = bench.ledger.release(token.id, [2], 'Ultrasound', 'Ada'));
+    return rows;
+  });
+  assert.equal(await bench.ledger.discard(token.id, 'all', 'Bob'), 1);
+  const [two, three] = await bench.ledger.quarantine({ job: token.id });
+  assert.deepEqual([two?.released?.who, two?.gone, three?.discarded?.who], ['Ada', undefined, 'Bob']);
+  assert.deepEqual(await lying(bench), ['folder-in-0001/000002.dcm', 'folder-in-0001/000002.reason.json']);
 });
 
 test('an open job can have its quarantine discarded, and still adds up', async () => {

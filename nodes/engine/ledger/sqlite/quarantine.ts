@@ -120,9 +120,10 @@ export function quarantineOperations(database: Database, table: JobTable): Synch
 
     departed(rows, why: Departure, who: string | undefined) {
       const now = Date.now();
+      // Somebody may have released it since these rows were read; then it is that job's.
       const left = rows.filter(({ job, instance }) => database.run(
         `UPDATE quarantine SET gone = ?1, gone_at = ?2, who = coalesce(?3, who), decided_at = CASE WHEN ?3 IS NULL THEN decided_at ELSE ?2 END
-         WHERE job = ?4 AND instance = ?5 AND moved = 1 AND gone IS NULL`, why, now, who, job, instance,
+         WHERE job = ?4 AND instance = ?5 AND moved = 1 AND gone IS NULL AND (released_to IS NULL OR ?1 IN ('released', 'removed'))`, why, now, who, job, instance,
       ) > 0);
       for (const [other, some] of Map.groupBy(left, ({ releasedTo }) => releasedTo)) tell(table, EVENTS[why], some.map(({ stage: _stage, ...row }) => row), { who, other });
       dropSources(database);
