@@ -3,7 +3,7 @@ import type { ErrorCode, Stage } from '../../errors';
 import type { DeliveryState, JobId, Outcome } from '../../model';
 import type { JobEvent, JobFilter, JobState, Marks } from '../ledger-types';
 import type { CountsRow, DetailsRow, JobRow, JobStore, Synchronous } from '../store';
-import { assess } from './closing';
+import { assess } from './assess';
 import type { Database, Row, Value } from './database';
 import { present, text } from './job-table';
 import type { JobTable } from './job-table';

@@ -5,7 +5,7 @@ import type { ErrorCode, Stage } from '../../errors';
 import type { JobId, OwnPath, SourceKey } from '../../model';
 import { rangesOf } from '../journal-line';
 import type { Departure, JobStore, QuarantineRequest, QuarantineRow, QuarantineSource, Release, Synchronous } from '../store';
-import { assess } from './closing';
+import { assess } from './assess';
 import { sealWith, unsealWith } from './database';
 import type { Database, Row } from './database';
 import { number, present, text } from './job-table';
