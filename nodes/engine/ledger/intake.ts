@@ -146,7 +146,7 @@ export class IntakeDesk {
     if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { job: name, detail: room });
     this.#promised += bytes * FACTOR;
     try {
-      const job = core.add(await core.store.createJob(newJob({ ...source, kind: 'file', prefix: name.replace(/ \d+$/, '') }, 'file')));
+      const job = core.add(await core.store.createJob({ ...newJob({ ...source, kind: 'file', prefix: name.replace(/ \d+$/, '') }, 'file'), releaseOf: release.of }));
       const taken = await this.#takeIn(job, items, bytes, core.signal, release);
       if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
       Object.assign(job, { sentHere: false, wantsSend: true });

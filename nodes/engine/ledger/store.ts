@@ -45,6 +45,8 @@ export interface NewJob {
   readonly study?: string;
   /** JSON. */
   readonly origin?: string;
+  /** The job from whose quarantine its files are. */
+  readonly releaseOf?: JobId;
 }
 
 export interface StoredItem extends SpooledItem {

@@ -186,6 +186,15 @@ test('a release that fails or is cancelled leaves everything where it was', asyn
   assert.equal((await lying(bench)).length, 4);
   assert.deepEqual((await bench.ledger.quarantine()).map(({ released: into }) => into), [undefined, undefined]);
   assert.equal(bench.source.disposed.length, 1, 'only the first job had an original');
+  await writeFile(join(bench.ledger.folders.quarantine, 'folder-in-0001', '000002.dcm'), Buffer.alloc(30_000_000));
+  const spooling = bench.ledger.release(token.id, [2], 'Ultrasound');
+  await Promise.all([assert.rejects(spooling, { code: 'JOB_CANCELLED' }), (async () => {
+    const begun = async () => (await bench.ledger.jobs()).find(({ state }) => state === 'receiving');
+    await until(async () => (await begun()) !== undefined);
+    await bench.ledger.cancel((await begun())!.id, 'Ada');
+  })()]);
+  await until(async () => (await bench.ledger.jobs()).every(({ state }) => state === 'closed'));
+  assert.equal(bench.source.disposed.length, 1, 'also while it is taken in');
   assert.deepEqual(aboutQuarantine(bench).filter(({ event }) => event === 'release undone').map(({ instances, other }) => [instances, other]), [['2-3', failing.id], ['2', cancelled.id]]);
 });
 

@@ -39,10 +39,10 @@ test('quarantined files go after their own retention', async () => {
   assert.equal((await bench.ledger.jobs()).length, 1);
 });
 
-test('a new ledger in an old directory does not write into the quarantine of the former', async () => {
+for (const folder of ['quarantine/folder-in-0041', 'failed/folder-in 0041', 'done/extract 0041']) test(`a new ledger in an old directory does not write into ${folder} of the former`, async () => {
   await using bench = await Bench.open();
   await bench.ledger.close();
-  await mkdir(join(bench.settings.directory, 'quarantine', 'folder-in-0041'));
+  await mkdir(join(bench.settings.directory, folder));
   for (const file of ['ledger.sqlite', 'ledger.lock']) await rm(join(bench.settings.directory, file));
   await bench.restart();
   const token = await bench.take();

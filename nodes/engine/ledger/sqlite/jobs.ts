@@ -13,11 +13,11 @@ import { beginRelease } from './quarantine';
 
 const CHILDREN = ['item', 'entry', 'instance', 'file', 'delivery', 'step', 'crash', 'subject'] as const;
 
-/** The highest number of a job whose quarantine is there already: a new ledger in an old directory must not write into it. */
+/** The highest number of a job that has a folder of its own already: a new ledger in an old directory must not write into it. */
 function highestNumber(directory: string): number {
-  const folder = join(directory, 'quarantine');
-  const numbers = existsSync(folder) ? readdirSync(folder).map((name) => Number(/(\d{1,9})$/.exec(name)?.[1] ?? 0)) : [];
-  return Math.max(0, ...numbers);
+  const folders = ['quarantine', 'failed', 'done'].map((name) => join(directory, name)).filter((folder) => existsSync(folder));
+  const numbers = folders.flatMap((folder) => readdirSync(folder).map((name) => Number(/[ -](\d{4,9})$/.exec(name)?.[1] ?? 0)));
+  return numbers.reduce((highest, number) => Math.max(highest, number), 0);
 }
 
 /** Removes a job with all that hangs on it, but for its events and what lies in quarantine. */
@@ -60,11 +60,11 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       const n = Number(database.get("INSERT INTO meta (name, value) VALUES ('jobs', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value")?.['value']);
       database.makeKey(n);
       const now = Date.now();
-      const { issuer, topic, study } = job;
+      const { issuer, topic, study, releaseOf } = job;
       database.run(
-        `INSERT INTO job (n, id, name, source_key, kind, state, attempt, created_at, updated_at, issuer_mark, origin_mark, sealed, sealed_origin)
-         VALUES (?, ?, ?, ?, ?, 'receiving', 0, ?, ?, ?, ?, ?, ?)`,
-        n, job.id, `${job.prefix} ${String(n).padStart(4, '0')}`, job.sourceKey, job.kind, now, now, database.mark(issuer ?? ''),
+        `INSERT INTO job (n, id, name, source_key, kind, state, attempt, created_at, updated_at, release_of, issuer_mark, origin_mark, sealed, sealed_origin)
+         VALUES (?, ?, ?, ?, ?, 'receiving', 0, ?, ?, ?, ?, ?, ?, ?)`,
+        n, job.id, `${job.prefix} ${String(n).padStart(4, '0')}`, job.sourceKey, job.kind, now, now, releaseOf, database.mark(issuer ?? ''),
         job.origin === undefined ? undefined : database.mark(job.origin), database.seal(n, { issuer, topic, study }), database.seal(n, job.origin),
       );
       table.event(job.id, 'receiving');
@@ -88,7 +88,7 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
     completeIntake(id: JobId, path: OwnPath, digest: Sha256, bytes: number, configuration: string, again?: Again | Release): JobRow {
       if (table.decided(id)) return table.read(id);
       if (again !== undefined && 'profile' in again) {
-        table.set(id, { state: 'open', attempt: 0, path, digest, bytes, release_of: again.of, release_profile: again.profile });
+        table.set(id, { state: 'open', attempt: 0, path, digest, bytes, release_profile: again.profile });
         beginRelease(database, table, id, again);
         return table.read(id);
       }
