@@ -92,7 +92,7 @@ describe('a Node-RED that is killed again and again', { skip: programsMissing('s
       const expected = await undisturbed(all);
       assert.deepEqual([expected.size, [...expected.values()].filter(({ length }) => length > 1)], [all.length * SLICES, []]);
 
-      await using pacs = await startFaultScp({ respond: () => ({ status: 0, delay: 15 }) });
+      await using pacs = await startFaultScp({ respond: () => ({ status: 0, delay: 80 }) });
       const userDir = join(folder, 'red');
       await mkdir(userDir);
       const listen = await freePort();
@@ -105,7 +105,7 @@ describe('a Node-RED that is killed again and again', { skip: programsMissing('s
       try {
         for (let round = 0, at = 0; round < ROUNDS; round += 1) {
           // Something new comes in all the time.
-          for (; at < Math.ceil((all.length * (round + 1)) / (ROUNDS * 0.9)) && at < all.length; at += 1) {
+          for (; at < Math.ceil((all.length * (round + 1)) / (ROUNDS * 0.6)) && at < all.length; at += 1) {
             const one = all[at]!;
             if (one.kind === 'received') sending = sending.then(() => sendUntilStored(one.slices, listen, () => state.over));
             else await dropMaterial(userDir, one);
