@@ -82,7 +82,8 @@ export class StatusLine {
 
   #update(): void {
     if (this.#closed || this.#timer !== undefined) return;
-    const wait = this.#shownAt + INTERVAL - Date.now();
+    // Of a clock that jumps back by an hour nothing is to be waited for.
+    const wait = Math.min(INTERVAL, this.#shownAt + INTERVAL - Date.now());
     if (wait <= 0) { this.#show(); return; }
     this.#timer = setTimeout(() => { this.#timer = undefined; this.#show(); }, wait);
     this.#timer.unref();

@@ -38,26 +38,27 @@ function codesOf(label: string, least: number, second?: number): Codes {
 function readCodes(label: string, least: number, least2: number | undefined): Codes {
   const codes = new Map<string, string>();
   let decoder: TextDecoder;
-  try { decoder = new TextDecoder(label, { fatal: true }); } catch { return codes; }
+  try { decoder = new TextDecoder(label); } catch { return codes; }
   for (let first = least; first < 0xff + Number(least2 === undefined); first += 1) {
     for (let second = least2 ?? 0xff; second <= 0xff; second += 1) {
       const bytes = least2 === undefined ? Uint8Array.of(first) : Uint8Array.of(first, second);
-      try {
-        const text = decoder.decode(bytes);
-        if (Array.from(text).length === 1 && text > '\u007f' && !codes.has(text)) codes.set(text, Buffer.from(bytes).toString('latin1'));
-      } catch { /* no character has this code */ }
+      const text = decoder.decode(bytes);
+      // One character, and not the one that stands for none.
+      if (text.length === ((text.codePointAt(0) ?? 0) > 0xffff ? 2 : 1) && text > '\u007f' && text !== '\ufffd' && !codes.has(text)) {
+        codes.set(text, String.fromCharCode(...bytes));
+      }
     }
   }
   return codes;
 }
 
 /** Undefined where a character is not in the set. */
-function encode(text: string, codes: Codes, { escape = '', back }: { readonly escape?: string; readonly back?: string } = {}): string | undefined {
+function encode(text: string, codes: () => Codes, { escape = '', back }: { readonly escape?: string; readonly back?: string } = {}): string | undefined {
   let encoded = '';
   let inside = false;
   for (const character of text) {
     const ascii = character <= '\u007f';
-    const code = ascii ? character : codes.get(character);
+    const code = ascii ? character : codes().get(character);
     if (code === undefined) return undefined;
     if (!ascii && !inside) encoded += escape;
     if (ascii && inside && back !== undefined) encoded += back;
@@ -74,9 +75,9 @@ export function inCharacterSets(text: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>([['ISO_IR 192', Buffer.from(composed).toString('latin1')]]);
   const add = (set: string, encoded: string | undefined): void => { if (encoded !== undefined) found.set(set, encoded); };
   if (!/[^\0-\u00ff]/u.test(composed)) add('ISO_IR 100', composed);
-  for (const [set, label] of Object.entries(SINGLE)) add(set, encode(composed, codesOf(label, 0xa0)));
+  for (const [set, label] of Object.entries(SINGLE)) add(set, encode(composed, () => codesOf(label, 0xa0)));
   for (const [set, { label, ...around }] of Object.entries(DOUBLE)) {
-    add(set, encode(composed, around.escape === undefined ? codesOf(label, 0x81, 0x40) : codesOf(label, 0xa1, 0xa1), around));
+    add(set, encode(composed, () => (around.escape === undefined ? codesOf(label, 0x81, 0x40) : codesOf(label, 0xa1, 0xa1)), around));
   }
   return found;
 }
