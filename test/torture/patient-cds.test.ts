@@ -74,7 +74,7 @@ const patientOf = (file: Buffer): string => {
   return Buffer.isBuffer(found) ? found.toString('latin1').trim() : '';
 };
 
-describe('a patient\'s CD', () => {
+describe('a patient\'s CD', { concurrency: 3 }, () => {
   it('is complete with its index, programs, pictures and copies: every file is accounted for, every image arrives once', async () => {
     await using site = await Site.start();
     const images = [1, 2, 3].map((n) => ({ name: `IMAGES/IM${n}`, data: image(n) }));
@@ -121,7 +121,7 @@ describe('a patient\'s CD', () => {
   });
 });
 
-describe('two patients in one archive', () => {
+describe('two patients in one archive', { concurrency: 3 }, () => {
   const both = zip(['ONE', 'TWO'].flatMap((patientId, p) => [1, 2].map((n) => ({ name: `${patientId}/${n}`, data: instance({ patientId, study: `1.2.3.5${p}`, sop: `1.2.3.5${p}.${n}` }) }))));
 
   for (const [patients, messages] of amount([['go-on', 1], ['split', 2]] as const, [['split', 2]] as const)) {
@@ -147,7 +147,7 @@ describe('two patients in one archive', () => {
   });
 });
 
-describe('three volumes', () => {
+describe('three volumes', { concurrency: 3 }, () => {
   const specs = [1, 2, 3, 4].map((n) => ({ name: `IM${n}`, data: image(n, 4000) }));
   const whole = rar(specs);
   const zipped = zip(specs);
@@ -191,7 +191,7 @@ describe('three volumes', () => {
   });
 });
 
-describe('the same archive again', () => {
+describe('the same archive again', { concurrency: 3 }, () => {
   const archive = zip([1, 2, 3].map((n) => ({ name: `IM${n}`, data: image(n) })));
 
   it('under its name, renamed, and with other bytes around the same images: nothing arrives twice', async () => {
