@@ -5,6 +5,7 @@ import { createDeflateRaw } from 'node:zlib';
 import { Copier } from './copier';
 import type { Piece, Plan } from './plan';
 import type { ByteSource } from './source';
+import type { WordGuard } from './word-guard';
 
 const BLOCK = 1 << 20;
 /** Ranges of at least so many bytes are copied by a second thread while this one hashes; a smaller file does not start it. */
@@ -21,16 +22,25 @@ const blocks: Buffer[] = [];
 const takeBlock = (): Buffer => blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK);
 const giveBlock = (block: Buffer): void => { if (blocks.length < 3) blocks.push(block); };
 
+/** What is written: a plan, what it is a plan of, and who looks on, if anybody. */
+export interface Planned {
+  readonly plan: Plan;
+  readonly source: ByteSource;
+  readonly guard: WordGuard | undefined;
+}
+
 /** Goes through a plan in blocks. */
 class PlanReader {
   readonly #plan: Plan;
   readonly #source: ByteSource;
+  readonly #guard: WordGuard | undefined;
   readonly #piece: Piece = { literal: false, start: 0, length: 0 };
   #index = 0;
 
-  constructor(plan: Plan, source: ByteSource) {
+  constructor({ plan, source, guard }: Planned) {
     this.#plan = plan;
     this.#source = source;
+    this.#guard = guard;
   }
 
   /** Copies the next bytes of the result into `target` from `position`; gives the position reached. Less than full: the end. */
@@ -40,13 +50,18 @@ class PlanReader {
     return at;
   }
 
-  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here. */
+  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and have to be shown. */
   takeRange(least: number): { readonly start: number; readonly length: number } | undefined {
     const piece = this.#piece;
     if (!this.#next() || piece.literal || piece.length < least) return undefined;
     const { start, length } = piece;
     piece.length = 0;
     return { start, length };
+  }
+
+  /** Bytes of the original that are read elsewhere, in order. @throws {Leak} */
+  show(offset: number, content: Buffer): void {
+    this.#guard?.see(offset, content, 0, content.length);
   }
 
   #next(): boolean {
@@ -61,7 +76,10 @@ class PlanReader {
     const piece = this.#piece;
     const count = Math.min(piece.length, target.length - at);
     if (piece.literal) this.#plan.literals.copy(target, at, piece.start, piece.start + count);
-    else this.#source.copy(piece.start, count, target, at);
+    else {
+      this.#source.copy(piece.start, count, target, at);
+      this.#guard?.see(piece.start, target, at, at + count);
+    }
     piece.start += count;
     piece.length -= count;
     return at + count;
@@ -69,13 +87,14 @@ class PlanReader {
 }
 
 /**
- * Writes `head` and the planned data set to the new file `to` (0600). `from` is the file that `source` reads.
- * @throws system errors, Unreadable; nothing is left at `to` then.
+ * Writes `head` and the planned data set to the new file `to` (0600). `from` is the file that the plan's source reads.
+ * @throws system errors, Unreadable, Leak; nothing is left at `to` then.
  */
-export async function writeFile(from: string, to: string, head: Buffer, plan: Plan, source: ByteSource, deflated: boolean): Promise<Written> {
+export async function writeFile(from: string, to: string, head: Buffer, planned: Planned, deflated: boolean): Promise<Written> {
   const target = openSync(to, NEW_FILE, 0o600);
   try {
-    const reader = new PlanReader(plan, source);
+    const { plan } = planned;
+    const reader = new PlanReader(planned);
     if (deflated) return await writeDeflated(target, head, reader);
     return head.length + plan.bytes <= BLOCK ? writeSmall(target, head, reader) : writeLarge(target, head, reader, plan.bytes >= 2 * LONG, { from, to });
   } catch (thrown) {
@@ -113,7 +132,12 @@ function writeLarge(target: number, head: Buffer, reader: PlanReader, long: bool
       // Until the other thread has started, this one does both.
       const range = copier?.ready === true ? reader.takeRange(LONG) : undefined;
       if (range !== undefined) {
-        copier?.copy({ ...files, ...range, position: bytes }, (content) => { digest.update(content); });
+        let offset = range.start;
+        copier?.copy({ ...files, ...range, position: bytes }, (content) => {
+          reader.show(offset, content);
+          digest.update(content);
+          offset += content.length;
+        });
         bytes += range.length;
         continue;
       }
@@ -163,7 +187,8 @@ async function feed(deflate: ReturnType<typeof createDeflateRaw>, reader: PlanRe
     }
     deflate.end();
   } catch (thrown) {
-    deflate.destroy();
+    // Who waits for what comes out hears why nothing does.
+    deflate.destroy(thrown instanceof Error ? thrown : undefined);
     throw thrown;
   } finally {
     giveBlock(block);

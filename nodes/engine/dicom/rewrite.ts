@@ -19,6 +19,7 @@ import { ByteSource, NeedMore, Unreadable } from './source';
 import { TRANSFER_SYNTAXES } from './transfer-syntaxes';
 import { View } from './view';
 import { REPORTED, Walk } from './walk';
+import { Leak, WordGuard } from './word-guard';
 
 const WINDOW = 1 << 20;
 const FIRST_READ = 64 << 10;
@@ -27,6 +28,7 @@ const FIRST_READ = 64 << 10;
 interface Tools {
   readonly window: Buffer;
   readonly plan: Plan;
+  readonly guard: WordGuard;
 }
 
 const idle: Tools[] = [];
@@ -37,7 +39,7 @@ const idle: Tools[] = [];
  * @throws what the rules throw, and system errors; nothing is left at `to` then.
  */
 export async function rewriteFile(from: string, to: string, rules: Rules): Promise<RewriteResult> {
-  const tools = idle.pop() ?? { window: Buffer.allocUnsafeSlow(WINDOW), plan: new Plan() };
+  const tools = idle.pop() ?? { window: Buffer.allocUnsafeSlow(WINDOW), plan: new Plan(), guard: new WordGuard() };
   const fd = openSync(from, 'r');
   try {
     const { size } = fstatSync(fd);
@@ -46,7 +48,7 @@ export async function rewriteFile(from: string, to: string, rules: Rules): Promi
     const layout = findLayout(source);
     if (layout === undefined) return { kind: 'unreadable', offset: 0, detail: 'not a DICOM file' };
     if (layout.deflated) return await rewriteDeflated(from, to, source.size, layout, rules, tools);
-    return await rewriteDataSet(from, to, source, layout, layout.dataSetOffset, rules, tools.plan);
+    return await rewriteDataSet(from, to, source, layout, layout.dataSetOffset, rules, tools);
   } catch (thrown) {
     return asResult(thrown);
   } finally {
@@ -60,6 +62,7 @@ function asResult(thrown: unknown): RewriteResult {
   if (thrown instanceof Unreadable) return { kind: 'unreadable', offset: thrown.offset, detail: thrown.detail };
   if (thrown instanceof NeedMore) return { kind: 'unreadable', offset: 0, detail: 'the file cannot be read' };
   if (thrown instanceof PlanTooLarge) return refused({ code: 'DEID_UNSUPPORTED', detail: 'too many changes in one file' });
+  if (thrown instanceof Leak) return refused({ code: 'DEID_LEAK', detail: 'in pixels or other bytes' });
   if (thrown instanceof InflatesTooFar) return refused({ code: 'LIMIT_RATIO', detail: 'deflated data set' });
   throw thrown;
 }
@@ -69,20 +72,20 @@ const refused = (refusal: Refusal): RewriteResult => ({ kind: 'refused', refusal
 /** Where the data set of a deflated file lies while it is rewritten into `to`. */
 export const inflatedName = (to: string): string => `${to}.inflated`;
 
-async function rewriteDeflated(from: string, to: string, size: number, layout: Layout, rules: Rules, { window, plan }: Tools): Promise<RewriteResult> {
+async function rewriteDeflated(from: string, to: string, size: number, layout: Layout, rules: Rules, tools: Tools): Promise<RewriteResult> {
   const inflated = inflatedName(to);
   await inflateFile(from, layout.dataSetOffset, size, inflated);
   const fd = openSync(inflated, 'r');
   try {
-    const source = ByteSource.file(fd, fstatSync(fd).size, window, FIRST_READ);
-    return await rewriteDataSet(inflated, to, source, layout, 0, rules, plan);
+    const source = ByteSource.file(fd, fstatSync(fd).size, tools.window, FIRST_READ);
+    return await rewriteDataSet(inflated, to, source, layout, 0, rules, tools);
   } finally {
     closeSync(fd);
     rmSync(inflated, { force: true });
   }
 }
 
-async function rewriteDataSet(from: string, to: string, source: ByteSource, layout: Layout, offset: number, rules: Rules, plan: Plan): Promise<RewriteResult> {
+async function rewriteDataSet(from: string, to: string, source: ByteSource, layout: Layout, offset: number, rules: Rules, { plan, guard }: Tools): Promise<RewriteResult> {
   const { encoding, transferSyntaxUID } = layout;
   const wanted = new Set(rules.wanted);
   const head = new Map<Tag, View>();
@@ -118,8 +121,8 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
     modality: reported(REPORTED.modality), transferSyntaxUID,
   };
   if (facts.sopClassUID === '' || facts.sopInstanceUID === '') return refused({ code: 'DICOM_INCOMPLETE' });
-  if (rules.guardsWords === true && walk.leaks()) return refused({ code: 'DEID_LEAK', detail: 'in pixels or other bytes' });
-  const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), plan, source, layout.deflated);
+  if (rules.guardsWords === true) walk.guard(guard);
+  const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), { plan, source, guard: rules.guardsWords === true && guard.needed ? guard : undefined }, layout.deflated);
   return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
 }
 

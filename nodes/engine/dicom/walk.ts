@@ -13,7 +13,7 @@ import { Unreadable } from './source';
 import type { ByteSource } from './source';
 import { View } from './view';
 import { swapUnit, vrOf } from './vr';
-import { WordSearch } from './word-search';
+import type { WordGuard } from './word-guard';
 
 /** What of the new data set goes into File Meta Information and reports. */
 export const REPORTED = { sopClassUID: 0x00080016, sopInstanceUID: 0x00080018, modality: 0x00080060, studyInstanceUID: 0x0020000d, seriesInstanceUID: 0x0020000e } as const;
@@ -28,11 +28,6 @@ const ICC_PROFILE = 0x00282000;
 /** Of what does not stay, values from one word to this many bytes are remembered as words. */
 const SHORTEST_REMEMBERED = 6;
 const LONGEST_REMEMBERED = 16 << 10;
-const LOOKED_AT_ONCE = 256 << 10;
-
-/** One for all files: a thread rewrites one after the other. */
-const search = new WordSearch();
-const block = Buffer.allocUnsafeSlow(LOOKED_AT_ONCE);
 
 /** Private creators of one data set or item: by group and block (PS3.5, 7.8.1). */
 type Creators = Map<number, string>;
@@ -139,7 +134,7 @@ export class Walk {
       case 'keep':
         if (length > SHORTEST_CARRIER && this.#carries(tag, vr, at + headerLength, length, encoding)) throw new Unreadable(at, 'an element holds the elements behind it');
         plan.keep(at, end);
-        if (end - at > SHORTEST_CARRIER && tag !== ICC_PROFILE && (swapUnit(vr) > 1 || vr === 'OB')) this.#bytes.push(at + headerLength, end);
+        if (end - at >= headerLength + SHORTEST_REMEMBERED && tag !== ICC_PROFILE && (swapUnit(vr) > 1 || vr === 'OB')) this.#bytes.push(at + headerLength, end);
         if (depth === 0 && REPORTED_TAGS.has(tag) && length > 0 && length <= 4096) {
           const value = Buffer.allocUnsafe(length);
           source.copy(at + headerLength, length, value, 0);
@@ -179,27 +174,16 @@ export class Walk {
     if (end - start >= SHORTEST_REMEMBERED && end - start <= LONGEST_REMEMBERED) this.#gone.push(start, end);
   }
 
-  /** Whether a word of what does not stay stands in numbers, pixels or other bytes that do: there no rule has seen it. */
-  leaks(): boolean {
+  /** Has the writer look for the words of what does not stay in numbers, pixels and other bytes that do: there no rule has seen them. */
+  guard(guard: WordGuard): void {
     const source = this.#source;
-    if (this.#bytes.length === 0) return false;
-    search.clear();
+    const words = guard.begin(this.#bytes);
+    if (this.#bytes.length === 0) return;
     for (let i = 0; i < this.#gone.length; i += 2) {
       const value = Buffer.allocUnsafe(this.#gone[i + 1]! - this.#gone[i]!);
       source.copy(this.#gone[i]!, value.length, value, 0);
-      search.add(value.toString('latin1'));
+      words.add(value.toString('latin1'));
     }
-    if (search.empty) return false;
-    for (let i = 0; i < this.#bytes.length; i += 2) {
-      const end = this.#bytes[i + 1]!;
-      for (let at = this.#bytes[i]!; at < end; at += LOOKED_AT_ONCE - WordSearch.overlap) {
-        const count = Math.min(LOOKED_AT_ONCE, end - at);
-        source.copy(at, count, block, 0);
-        if (search.isIn(block, count)) return true;
-        if (at + count === end) break;
-      }
-    }
-    return false;
   }
 
   /** Whether a value of numbers or bytes, but pixels, holds the elements behind it; in words and UIDs the rules would see them. */

@@ -1,5 +1,6 @@
 /** Looks for many words at once in bytes, fast enough for pixels: most bytes are never looked at. */
 
+const SHORTEST = 6;
 const LONGEST = 64;
 const MOST_WORDS = 4096;
 /** Bytes are looked at in pairs as the processor reads them, at every fourth byte: each word begins, or has begun, within three. */
@@ -25,14 +26,13 @@ function hasDifferent(text: string, least: number): boolean {
 }
 
 /**
- * Where the next pair is that begins somewhere in a word, from `start` in steps of STEP bytes; -1 where there is none. A
- * function that does nothing else, and four steps at once: in pixels it goes round a hundred million times.
+ * Where the next pair is that begins somewhere in a word, from `start` to before `end` in steps of STEP bytes; -1 where there
+ * is none. A function that does nothing else, and four steps at once: in pixels it goes round a hundred million times.
  */
-function nextPair(pairs: Uint8Array, read: Uint16Array, start: number): number {
-  const { length } = read;
+function nextPair(pairs: Uint8Array, read: Uint16Array, start: number, end: number): number {
   let i = start;
-  for (; i + 6 < length && (pairs[read[i]!]! | pairs[read[i + 2]!]! | pairs[read[i + 4]!]! | pairs[read[i + 6]!]!) === 0; i += 8);
-  for (; i < length; i += 2) if (pairs[read[i]!] === 1) return i;
+  for (; i + 6 < end && (pairs[read[i]!]! | pairs[read[i + 2]!]! | pairs[read[i + 4]!]! | pairs[read[i + 6]!]!) === 0; i += 8);
+  for (; i < end; i += 2) if (pairs[read[i]!] === 1) return i;
   return -1;
 }
 
@@ -43,6 +43,8 @@ interface Place {
 
 export class WordSearch {
   readonly #pairs = new Uint8Array(65_536);
+  /** The memory that was looked at last, in pairs. */
+  #read: Uint16Array = new Uint16Array(0);
   /** The words at hand. */
   readonly #known = new Set<string>();
   /** Where a pair stands in a word; filled when one is met for the first time, which in most files none is. */
@@ -71,24 +73,28 @@ export class WordSearch {
     }
   }
 
-  /** Whether any of the words stands in the first `length` bytes, which begin at an even place of their memory. */
-  isIn(bytes: Buffer, length: number): boolean {
+  /** Whether any of the words stands between `from` and `to`, whole. */
+  isIn(bytes: Buffer, from: number, to: number): boolean {
+    if (to - from < SHORTEST) return false;
+    const { buffer, byteOffset } = bytes;
+    if (this.#read.buffer !== buffer) this.#read = new Uint16Array(buffer, 0, buffer.byteLength >> 1);
     const pairs = this.#pairs;
-    const read = new Uint16Array(bytes.buffer, bytes.byteOffset, length >> 1);
-    for (let i = nextPair(pairs, read, 0); i >= 0; i = nextPair(pairs, read, i + STEP / 2)) {
-      if (this.#stands(bytes, length, i * 2)) return true;
+    // A word that begins at an odd place of the memory has a pair at the even one behind it.
+    const end = byteOffset + to >> 1;
+    for (let i = nextPair(pairs, this.#read, byteOffset + from + 1 >> 1, end); i >= 0; i = nextPair(pairs, this.#read, i + STEP / 2, end)) {
+      if (this.#stands(bytes, from, to, i * 2 - byteOffset)) return true;
     }
     return false;
   }
 
-  /** Bytes that two looks at the parts of one value must share, so that no word is missed between them. */
-  static readonly overlap = LONGEST;
+  /** Bytes of the longest word that is looked for. */
+  static readonly longest = LONGEST;
 
-  #stands(bytes: Buffer, length: number, at: number): boolean {
+  #stands(bytes: Buffer, from: number, to: number, at: number): boolean {
     if (this.#places.size === 0) this.#place();
     for (const { word, offset } of this.#places.get(pairOf(bytes[at]!, bytes[at + 1]!)) ?? []) {
       const start = at - offset;
-      if (start >= 0 && start + word.length <= length && word.compare(bytes, start, start + word.length) === 0) return true;
+      if (start >= from && start + word.length <= to && word.compare(bytes, start, start + word.length) === 0) return true;
     }
     return false;
   }
