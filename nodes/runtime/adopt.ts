@@ -51,7 +51,7 @@ export class Adopter {
 
   /**
    * Undefined where the ledger knows the same content already.
-   * @throws {ExdicomError} NOTHING_TO_DO, SOURCE_GONE, INTAKE_CLOSED, LEDGER_MISSING, and what `take` throws.
+   * @throws {ExdicomError} NOTHING_TO_DO, SOURCE_GONE, INTAKE_CLOSED, JOB_CANCELLED, LEDGER_MISSING, and what `take` throws.
    */
   async adopt(message: Message, signal: AbortSignal): Promise<{ readonly token: JobToken; readonly path: OwnPath } | undefined> {
     if (this.#ledger.error !== undefined) throw this.#ledger.error;
@@ -71,6 +71,8 @@ export class Adopter {
         ...(typeof topic === 'string' ? { topic } : {}),
       }, signal);
       if (taken.kind === 'job') return taken;
+      // A person cancelled it before all of it was copied: the sender alone has it.
+      if (taken.kind === 'put-back') throw new ExdicomError('JOB_CANCELLED', { stage: 'intake' });
       if (taken.kind !== 'refused') return undefined;
       if (taken.reason !== 'slots') throw new ExdicomError('INTAKE_CLOSED', { detail: taken.reason, stage: 'intake' });
       await sleep(LOOK_AGAIN, undefined, { signal, ref: false });

@@ -5,7 +5,8 @@ import type { Ledger, Taken } from '../../../nodes/engine/ledger/ledger-types';
 import type { JobId, JobToken, OwnPath } from '../../../nodes/engine/model';
 import { registerLedger } from '../../../nodes/runtime/ledgers';
 import { runStage } from '../../../nodes/runtime/stage';
-import { FakeNode, fakeRed, until } from '../../support/fake-node';
+import { FakeNode, fakeRed } from '../../support/fake-node';
+import { Bench, until } from '../ledger/fixture';
 
 describe('a message without a job', () => {
   it('that is taken in just as the node closes leaves a job that its source sends again', async () => {
@@ -41,6 +42,30 @@ describe('a message without a job', () => {
 });
 
 describe('a job that a person cancels', () => {
+  it('while it is taken in leaves what its message carried to the sender, and says so', async () => {
+    await using bench = await Bench.open();
+    const { ledger } = bench;
+    const registered = registerLedger(ledger);
+    const config = Object.assign(new FakeNode('exdicom-ledger', 'ledger'), { users: {}, ledger, opened: () => Promise.resolve(ledger), onFailure: () => ({ [Symbol.dispose]: () => undefined }) });
+    const node = new FakeNode();
+    runStage(fakeRed({ nodes: { ledger: config } }), node.asNode(), { id: 'node1', type: 'exdicom-test', name: '', z: '', ledger: 'ledger' }, {
+      settings: () => ({}), adopts: true, withholds: true, work: () => Promise.reject(new Error('not to be begun')),
+    });
+    const message = { payload: Buffer.alloc(20_000_000, 1) };
+    const { payload } = message;
+    node.input(message);
+    let [job] = await ledger.jobs();
+    await until(async () => ([job] = await ledger.jobs())[0] !== undefined);
+    assert.equal(job?.state, 'receiving');
+    await ledger.cancel(job.id);
+    await until(() => node.endings.length === 1);
+    assert.equal((node.endings[0] as ExdicomError | undefined)?.code, 'JOB_CANCELLED');
+    assert.equal(message.payload, payload);
+    await until(async () => (await ledger.job(job!.id)).state === 'closed');
+    await node.close();
+    registered[Symbol.dispose]();
+  });
+
   it('ends the work on it by its signal, sends nothing more, and leaves the ledger alone', async () => {
     const token: JobToken = { id: 'j' as JobId, name: 'test 0001', ledger: 'ledger', attempt: 1 };
     const stop = new AbortController();
