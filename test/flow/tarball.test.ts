@@ -1,8 +1,9 @@
 /** What `npm pack` makes is all that a user gets: it installs into an empty user directory and runs, in Node-RED 5 and 4. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { cp, glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
@@ -116,7 +117,7 @@ describe('the tarball', () => {
     assert.notEqual(help[0], help[1]);
 
     const examples = `/library/examples/flows/${PACK}/flows`;
-    assert.deepEqual(JSON.parse((await get(red, examples)).text), [{ fn: EXAMPLE }]);
+    assert.deepEqual(JSON.parse((await get(red, examples)).text), readdirSync(join('examples', 'flows')).toSorted().map((name) => ({ fn: basename(name, '.json') })));
     const example = await get(red, `${examples}/${encodeURIComponent(EXAMPLE)}`);
     assert.equal(example.status, 200, example.text);
 
