@@ -203,7 +203,7 @@ export class DeidentificationRules implements Rules {
 }
 
 function text(view: ElementView): string {
-  return view.length === undefined || view.vr === 'SQ' || view.length > LONGEST_TEXT ? '' : view.value().toString('latin1').replaceAll('\0', '').trim();
+  return view.length === undefined || view.vr === 'SQ' || view.length > LONGEST_TEXT ? '' : view.latin1().replaceAll('\0', '').trim();
 }
 
 function shiftedTo(value: string, shifted: string | undefined): Action | undefined {

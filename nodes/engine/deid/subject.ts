@@ -152,7 +152,7 @@ function commonPart(head: Head, { transferSyntaxUID, mediaStorageSOPClassUID }: 
   for (const [tag, view] of head) {
     if (tag === TAG.sopInstanceUID) continue;
     const { vr, length } = view;
-    const compared = length === undefined || vr === 'SQ' ? '' : length > LONGEST_COMPARED ? undefined : view.value().toString('latin1');
+    const compared = length === undefined || vr === 'SQ' ? '' : length > LONGEST_COMPARED ? undefined : view.latin1();
     if (compared === undefined) return undefined;
     // The length tells where the value ends, whatever is in it.
     part += ` ${tag} ${vr} ${compared.length} ${compared}`;

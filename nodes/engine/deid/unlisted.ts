@@ -59,10 +59,8 @@ function isLong(view: ElementView): boolean {
   return view.length === undefined || view.length > LONGEST_TEXT;
 }
 
-const latin1 = (view: ElementView): string => view.value().toString('latin1');
-
 /** The value without its padding. */
-const unpadded = (view: ElementView): string => latin1(view).replace(/[\0 ]+$/, '');
+const unpadded = (view: ElementView): string => view.ascii();
 
 export const hasControls = (text: string): boolean => CONTROLS.test(text);
 
@@ -107,7 +105,7 @@ function values(view: ElementView): Action {
   const length = view.length ?? 0;
   const whole = Math.min(most * unit, length - length % unit);
   if (whole === 0) return byType(view);
-  if ((length <= MOST_READ || most < Infinity) && LETTERS.test(view.value().toString('latin1'))) return byType(view);
+  if ((length <= MOST_READ || most < Infinity) && LETTERS.test(view.latin1())) return byType(view);
   return whole === length ? KEEP : { kind: 'replace', value: view.value().subarray(0, whole) };
 }
 
@@ -127,7 +125,7 @@ function isProfile(view: ElementView): boolean {
 function binary(view: ElementView, named: string | undefined): Action {
   if (named !== undefined && NUMBER_VRS.has(view.vr)) return values(view);
   if (view.tag === ICC_PROFILE) return isProfile(view) ? KEEP : REMOVE;
-  if (view.tag < PIXELS && !isLong(view) && (view.length ?? 0) <= MOST_READ && SENTENCE.test(latin1(view))) return byType(view);
+  if (view.tag < PIXELS && !isLong(view) && (view.length ?? 0) <= MOST_READ && SENTENCE.test(view.latin1())) return byType(view);
   if (view.vr === 'OB' || named === undefined && STREAM_VRS.has(view.vr)) return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
   return named === undefined && (isLong(view) || /^[\x20-\x7e\s]{4,}$/.test(unpadded(view))) ? REMOVE : KEEP;
 }

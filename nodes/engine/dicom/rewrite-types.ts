@@ -29,6 +29,8 @@ export interface ElementView {
   readonly privateCreator: string | undefined;
   /** The raw value in Little Endian whatever the file's byte order. Throws for sequences and for values above 1 MiB. */
   value(): Buffer;
+  /** The same as text by `latin1`. */
+  latin1(): string;
   /** The value as text by `latin1`, trailing NUL and spaces removed; for ASCII VRs (UI, CS, DA, TM, DT, IS, DS, AS). */
   ascii(): string;
 }

@@ -43,8 +43,7 @@ export async function rewriteFile(from: string, to: string, rules: Rules): Promi
   const fd = openSync(from, 'r');
   try {
     const { size } = fstatSync(fd);
-    // What fits is read once for all who look at it.
-    const source = ByteSource.file(fd, size, tools.window, size <= WINDOW ? size : FIRST_READ);
+    const source = ByteSource.file(fd, size, tools.window, FIRST_READ);
     const layout = findLayout(source);
     if (layout === undefined) return { kind: 'unreadable', offset: 0, detail: 'not a DICOM file' };
     if (layout.deflated) return await rewriteDeflated(from, to, source.size, layout, rules, tools);

@@ -74,19 +74,33 @@ export class ByteSource {
     this.#read(target, position, count, offset);
   }
 
+  /** A range as text by `latin1`, from the windows or else from the file, without moving a window. */
+  latin1(offset: number, count: number): string {
+    const { bytes, base, filled } = this.#active;
+    if (offset >= base && offset + count <= base + filled) return bytes.toString('latin1', offset - base, offset - base + count);
+    const range = Buffer.allocUnsafe(count);
+    this.copy(offset, count, range, 0);
+    return range.toString('latin1');
+  }
+
   #move(offset: number, count: number): number {
     if (offset + count > this.size) throw new Unreadable(offset, 'the data ends too early');
     if (this.#fd === undefined) throw new NeedMore();
     const window = this.#choose(offset);
     this.#active = window;
     const index = offset - window.base;
-    if (index < 0 || index + count > window.filled) this.#fill(window, offset, count);
+    if (index < 0 || index + count > window.filled) {
+      // What is read first is the beginning, wherever in it the first look goes.
+      const start = window.filled === 0 && window === this.#main && offset + count <= window.step ? 0 : offset;
+      this.#fill(window, start, offset + count - start);
+    }
     this.bytes = window.bytes;
     return offset - window.base;
   }
 
   /** The window that holds the offset or ends at it; a jump goes to the side. */
   #choose(offset: number): Window {
+    if (this.#main.filled === 0 && offset < this.#main.step) return this.#main;
     for (const window of this.#side === undefined ? [this.#main] : [this.#main, this.#side]) {
       if (offset >= window.base && offset <= window.base + window.filled) return window;
     }

@@ -1,10 +1,12 @@
 /** An element as the rules see it, read from the source when they ask. */
 import type { ElementView, Tag } from './rewrite-types';
 import type { ByteSource } from './source';
-import { swap } from './vr';
+import { swap, swapUnit } from './vr';
 
 /** Longer values are for copying, not for looking at. */
 export const LONGEST_VALUE = 1 << 20;
+
+const isPadding = (code: number): boolean => code === 0 || code === 0x20;
 
 export class View implements ElementView {
   tag: Tag = 0;
@@ -32,10 +34,16 @@ export class View implements ElementView {
     return value;
   }
 
+  latin1(): string {
+    const { length } = this;
+    if (length === undefined || length > LONGEST_VALUE || this.vr === 'SQ' || this.bigEndian && swapUnit(this.vr) > 1) return this.value().toString('latin1');
+    return this.#source.latin1(this.valueOffset, length);
+  }
+
   ascii(): string {
-    const value = this.value();
+    const value = this.latin1();
     let end = value.length;
-    while (end > 0 && (value[end - 1] === 0 || value[end - 1] === 0x20)) end--;
-    return value.toString('latin1', 0, end);
+    while (end > 0 && isPadding(value.charCodeAt(end - 1))) end--;
+    return end === value.length ? value : value.slice(0, end);
   }
 }

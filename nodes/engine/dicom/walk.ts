@@ -40,8 +40,9 @@ export class Walk {
   readonly #plan: Plan;
   readonly #view: View;
   readonly #path: Tag[] = [];
-  /** Values that do not stay as they are, and kept values of numbers and bytes: offset and end of each, one after the other. */
-  readonly #gone: number[] = [];
+  /** Values that do not stay as they are, of text and of bytes, and kept values of numbers and bytes: offset and end of each, one after the other. */
+  readonly #goneText: number[] = [];
+  readonly #goneBytes: number[] = [];
   readonly #bytes: number[] = [];
   /** How often something was not kept as it is. */
   #changes = 0;
@@ -73,7 +74,7 @@ export class Walk {
       if (added.has(tag)) {
         this.#changes++;
         const end = this.#end(at, extent, encoding, header);
-        this.#remember(at + header.headerLength, end);
+        this.#remember(this.#goneText, at + header.headerLength, end);
         at = end;
       } else {
         const known = at === extent.fragmentsOffset ? extent.fragmentsEnd : -1;
@@ -129,7 +130,7 @@ export class Walk {
     }
     if (action.kind === 'recurse' && vr === 'SQ') return this.#sequence(at, limit, encoding, tag, written, headerLength, length);
     if (end < 0) end = elementEnd(source, at, limit, encoding, header, depth);
-    if (action.kind !== 'keep' && swapUnit(vr) === 1) this.#remember(at + headerLength, end);
+    if (action.kind !== 'keep' && swapUnit(vr) === 1) this.#remember(vr === 'OB' || vr === 'UN' ? this.#goneBytes : this.#goneText, at + headerLength, end);
     switch (action.kind) {
       case 'keep':
         if (length > SHORTEST_CARRIER && this.#carries(tag, vr, at + headerLength, length, encoding)) throw new Unreadable(at, 'an element holds the elements behind it');
@@ -170,20 +171,17 @@ export class Walk {
     return end;
   }
 
-  #remember(start: number, end: number): void {
-    if (end - start >= SHORTEST_REMEMBERED && end - start <= LONGEST_REMEMBERED) this.#gone.push(start, end);
+  #remember(gone: number[], start: number, end: number): void {
+    if (end - start >= SHORTEST_REMEMBERED && end - start <= LONGEST_REMEMBERED) gone.push(start, end);
   }
 
   /** Has the writer look for the words of what does not stay in numbers, pixels and other bytes that do: there no rule has seen them. */
   guard(guard: WordGuard): void {
-    const source = this.#source;
     const words = guard.begin(this.#bytes);
     if (this.#bytes.length === 0) return;
-    for (let i = 0; i < this.#gone.length; i += 2) {
-      const value = Buffer.allocUnsafe(this.#gone[i + 1]! - this.#gone[i]!);
-      source.copy(this.#gone[i]!, value.length, value, 0);
-      words.add(value.toString('latin1'));
-    }
+    const value = (gone: readonly number[], i: number): string => this.#source.latin1(gone[i]!, gone[i + 1]! - gone[i]!);
+    for (let i = 0; i < this.#goneText.length; i += 2) words.add(value(this.#goneText, i));
+    for (let i = 0; i < this.#goneBytes.length; i += 2) words.addOfBytes(value(this.#goneBytes, i));
   }
 
   /** Whether a value of numbers or bytes, but pixels, holds the elements behind it; in words and UIDs the rules would see them. */

@@ -11,6 +11,34 @@ const LEAST_DIFFERENT = 3;
 /** What parts a value into words: delimiters of values and names, and control characters. Words of fewer than six are found in any noise. */
 const WORDS = /[\x21-\x3c\x3e-\x5b\x5d\x5f-\x7e\x80-\xff]{6,}/g;
 
+/** Shorter values have few words, whatever they are. */
+const SHORTEST_NOISE = 256;
+/**
+ * Of the bytes of compressed images and the like, more than one in so many have the highest bit, more than one in so many are
+ * controls, and for each NUL there are more controls than this. A text has no controls, elements and records have many NULs.
+ */
+const NOISE = { high: 4, controls: 32, controlsPerNul: 8 };
+
+/** Whether a byte stands in words, as in WORDS. */
+const IN_WORDS = Uint8Array.from({ length: 256 }, (_, byte) => (byte > 0x20 && byte !== 0x3d && byte !== 0x5c && byte !== 0x5e && byte !== 0x7f ? 1 : 0));
+/** Whether a byte is a control character that no text has, but NUL. */
+const CONTROL = Uint8Array.from({ length: 256 }, (_, byte) => ((byte < 0x20 && ![0, 9, 10, 12, 13, 27].includes(byte)) || byte === 0x7f ? 1 : 0));
+
+/** Whether a value is too much of a noise for a text in any character set, or for elements and records with text in them. */
+function isNoise(value: string): boolean {
+  if (value.length < SHORTEST_NOISE) return false;
+  let high = 0;
+  let controls = 0;
+  let nuls = 0;
+  for (let i = 0; i < value.length; i += 1) {
+    const code = value.charCodeAt(i);
+    high += code >> 7;
+    controls += CONTROL[code]!;
+    if (code === 0) nuls += 1;
+  }
+  return high * NOISE.high > value.length && controls * NOISE.controls > value.length && controls > nuls * NOISE.controlsPerNul;
+}
+
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Two bytes as the one number that the processor makes of them. */
@@ -61,16 +89,52 @@ export class WordSearch {
     this.#known.clear();
   }
 
-  /** The words of a value, by `latin1`. */
+  /** The words of a value of text, by `latin1`. */
   add(value: string): void {
-    this.#places.clear();
     WORDS.lastIndex = 0;
-    for (let found = WORDS.exec(value); found !== null; found = WORDS.exec(value)) {
-      const text = found[0].slice(0, LONGEST);
-      if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !hasDifferent(text, LEAST_DIFFERENT)) continue;
-      this.#known.add(text);
-      for (let offset = 0; offset < STEP; offset += 1) this.#pairs[pairOf(text.charCodeAt(offset), text.charCodeAt(offset + 1))] = 1;
+    for (let found = WORDS.exec(value); found !== null; found = WORDS.exec(value)) this.#know(found[0]);
+  }
+
+  /**
+   * The words of a value of bytes, by `latin1`: all that a text has, and of what is noise those that noise hardly has: of ASCII
+   * alone, in UTF-8, and what ends with a NUL as strings in records do.
+   */
+  addOfBytes(value: string): void {
+    if (!isNoise(value)) {
+      this.add(value);
+      return;
     }
+    for (let at = 0; at < value.length; at += 1) {
+      const start = at;
+      let ascii = at;
+      let utf8 = true;
+      /** Bytes that a character of UTF-8 still wants. */
+      let more = 0;
+      for (; at < value.length; at += 1) {
+        const code = value.charCodeAt(at);
+        if (IN_WORDS[code] === 0) break;
+        if (code < 0x80) {
+          utf8 &&= more === 0;
+          continue;
+        }
+        if (at - ascii >= SHORTEST) this.#know(value.slice(ascii, at));
+        ascii = at + 1;
+        if (more > 0 && code < 0xc0) more -= 1;
+        else if (more === 0 && code >= 0xc2 && code <= 0xf4) more = code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
+        else utf8 = false;
+      }
+      if (at - ascii >= SHORTEST) this.#know(value.slice(ascii, at));
+      const wanted = at >= value.length || value.charCodeAt(at) === 0 || utf8 && more === 0;
+      if (ascii > start && at - start >= SHORTEST && wanted) this.#know(value.slice(start, at));
+    }
+  }
+
+  #know(word: string): void {
+    const text = word.slice(0, LONGEST);
+    if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !hasDifferent(text, LEAST_DIFFERENT)) return;
+    this.#places.clear();
+    this.#known.add(text);
+    for (let offset = 0; offset < STEP; offset += 1) this.#pairs[pairOf(text.charCodeAt(offset), text.charCodeAt(offset + 1))] = 1;
   }
 
   /** Whether any of the words stands between `from` and `to`, whole. */

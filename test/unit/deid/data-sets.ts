@@ -36,6 +36,7 @@ function viewOf({ tag, vr, value }: NewElement, path: readonly Tag[], item: numb
       if (!Buffer.isBuffer(value)) throw new RangeError('a sequence has no value');
       return value;
     },
+    latin1: () => (Buffer.isBuffer(value) ? value.toString('latin1') : ''),
     ascii: () => (Buffer.isBuffer(value) ? value.toString('latin1').replace(/[\0 ]+$/, '') : ''),
   };
 }
