@@ -127,9 +127,11 @@ export class Acting {
   }
 
   async hold(target: HoldTarget, mode: HoldMode, who?: string): Promise<void> {
-    const { core } = this.#parts;
-    for (const one of await this.#targets(target)) await core.store.hold(one, mode, operatorOf(who));
+    const { core, replay } = this.#parts;
+    const targets = await this.#targets(target);
+    for (const one of targets) await core.store.hold(one, mode, operatorOf(who));
     await this.#changed();
+    for (const one of targets) if (mode === 'drain' && 'destination' in one) replay.destinations.drained(one.destination);
   }
 
   async resume(target: HoldTarget, who?: string): Promise<void> {

@@ -95,8 +95,24 @@ export class Destinations {
       const job = this.#core.jobs.get(row.id);
       if (job?.row.state === 'parked') this.#core.update(job, row);
     }
-    for (const job of this.#waiting(address)) if (this.refuses(job) === undefined) wake(job);
+    for (const job of this.#waiting(address)) {
+      const refusal = this.refuses(job);
+      if (refusal === undefined) wake(job);
+      else if (refusal === 'down') job.dueAt ??= clock();
+    }
     this.#pump();
+  }
+
+  /** What has begun there goes on, though a pause had stopped it; what has not is refused anew, and waits. */
+  drained(address: string): void {
+    for (const job of this.#waiting(address)) if (job.row.error?.code === 'DESTINATION_HELD') wake(job);
+    this.#pump();
+  }
+
+  /** A parked job with no time at which it is due waits for a person: who may have let its destinations go just now, or before a restart. */
+  parked(job: LiveJob): void {
+    const { state, doomed, nextAt } = job.row;
+    if (state === 'parked' && !doomed && nextAt === undefined && this.refuses(job) !== 'held') wake(job);
   }
 }
 
@@ -108,6 +124,11 @@ function activeIn({ row: { policy } }: LiveJob): number {
 
 function wake(job: LiveJob): void {
   const wait = activeIn(job);
-  if (wait === 0) job.wantsSend = true;
-  else job.dueAt = clock() + wait;
+  if (wait > 0) {
+    job.dueAt = clock() + wait;
+    return;
+  }
+  job.wantsSend = true;
+  // Should a circuit take that back: one that waited for a person has no other time.
+  job.dueAt ??= clock();
 }

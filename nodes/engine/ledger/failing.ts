@@ -107,6 +107,7 @@ export class Failing {
     }));
     job.interrupted = false;
     this.#replay.schedule(job);
+    this.#replay.destinations.parked(job);
     this.#replay.pump();
     return { kind: 'parked', until: nextAt ?? Number.POSITIVE_INFINITY };
   }

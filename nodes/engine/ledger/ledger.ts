@@ -106,6 +106,7 @@ class SqliteLedger implements Ledger {
       const { jobs, condemned } = await client.store.start();
       for (const row of jobs) this.#replay.schedule(core.add(row));
       core.holds.load(await client.store.holds());
+      for (const job of core.jobs.values()) this.#replay.destinations.parked(job);
       // A deploy may have come while the store looked: from here on closing it is closing's own.
       goOn();
       core.opened(client);
