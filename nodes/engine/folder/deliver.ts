@@ -84,7 +84,8 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
     }
     onProgress?.(planned.length - left.length + Math.min(at + BATCH, left.length), planned.length);
   }
-  if (verified > 0) ledger.destinationUp(destination.address);
+  // Two that each find only a part of theirs there must not wake one another for ever.
+  if (bytes > 0 && retryable === undefined) ledger.destinationUp(destination.address);
   if (retryable !== undefined) throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver' });
   return { verified, level: verified === 0 ? 'none' : 'digest', warned: 0, failed, bytes, milliseconds: Date.now() - started };
 }

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'node:test';
+import { toExdicomError } from '../../../nodes/engine/errors';
+import { deliverToFolder, folderAddress } from '../../../nodes/engine/folder/deliver';
+import type { JobToken } from '../../../nodes/engine/model';
+import { Bench } from '../ledger/fixture';
+
+test('two jobs that find room for only a part of their files do not wake one another', async () => {
+  await using bench = await Bench.open({ policy: { delay: 3_600_000, factor: 1, cap: 3_600_000, jitter: 0, maximumAge: 1e9 } });
+  const folder = join(bench.folder, 'received');
+  await mkdir(folder);
+  const address = folderAddress(folder);
+  const take = async (uid: string): Promise<() => Promise<void>> => {
+    const token: JobToken = await bench.take();
+    const files = await bench.prepare(token, await bench.extract(token, [`${uid}.1#a`, `${uid}.2#b`]));
+    // What is in the way of the second file may go.
+    await mkdir(join(folder, token.name, '000002.dcm'), { recursive: true });
+    return async () => {
+      const destination = { address, label: 'received', identifiedAllowed: false, folder, layout: 'number' } as const;
+      const failure: unknown = await deliverToFolder({ ledger: bench.ledger, token, destination, files, signal: new AbortController().signal }).then(() => undefined, (thrown: unknown) => thrown);
+      const error = toExdicomError(failure);
+      assert.equal(error.retryable, true, error.message);
+      await bench.ledger.fail(token, error);
+    };
+  };
+  const [one, other] = [await take('1.1'), await take('1.2')];
+  await one();
+  await other();
+  await sleep(100);
+  assert.equal(bench.source.sent.length, 0);
+});
