@@ -46,6 +46,8 @@ function isForeignGroup(tag: Tag): boolean {
   return family === 0x5000 || family === 0x6000 || (family === 0x7f00 && group !== 0x7fe0);
 }
 
+const FILE_META = [ascii(0x00020012, 'UI', IMPLEMENTATION.classUID), ascii(0x00020013, 'SH', IMPLEMENTATION.versionName)];
+
 export interface RulesSettings {
   readonly profile: CompiledProfile;
   readonly key: Key;
@@ -62,6 +64,8 @@ export class DeidentificationRules implements Rules {
   readonly #issuer: string;
   readonly #content = new ContentTree();
   readonly #subjects = new Subjects();
+  readonly #markers: readonly NewElement[];
+  #method: { readonly former: Buffer; readonly element: NewElement } | undefined;
   #subject: Subject | undefined;
   #marks: readonly string[] = [];
   #classActions: ClassActions;
@@ -73,6 +77,7 @@ export class DeidentificationRules implements Rules {
     this.#profile = profile;
     this.#keyed = new Keyed(key, profile.scope);
     this.#issuer = issuer;
+    this.#markers = markersOf(profile);
   }
 
   begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined {
@@ -110,22 +115,14 @@ export class DeidentificationRules implements Rules {
   }
 
   additions(): readonly NewElement[] {
-    const { dates, method: words } = this.#profile;
     const { identifiers, method } = this.#current();
-    const codes = [codeItem('113100', 'DCM', 'Basic Application Confidentiality Profile')];
-    if (dates === 'shift') codes.push(codeItem('113107', 'DCM', 'Retain Longitudinal Temporal Information Modified Dates Option'));
-    const additions: NewElement[] = [
-      ...identifiers,
-      ascii(0x00120062, 'CS', 'YES'),
-      { tag: TAG.deidentificationMethod, vr: 'LO', value: appended(method, words) },
-      { tag: 0x00120064, vr: 'SQ', value: codes },
-      ascii(0x00280303, 'CS', dates === 'shift' ? 'MODIFIED' : 'REMOVED'),
-    ];
-    return additions.toSorted((one, other) => one.tag - other.tag);
+    // The files of a series share what they had under it.
+    if (this.#method?.former !== method) this.#method = { former: method, element: { tag: TAG.deidentificationMethod, vr: 'LO', value: appended(method, this.#profile.method) } };
+    return [...identifiers, ...this.#markers, this.#method.element].toSorted((one, other) => one.tag - other.tag);
   }
 
   fileMeta(): readonly NewElement[] {
-    return [ascii(0x00020012, 'UI', IMPLEMENTATION.classUID), ascii(0x00020013, 'SH', IMPLEMENTATION.versionName)];
+    return FILE_META;
   }
 
   #current(): Subject {
@@ -200,6 +197,17 @@ export class DeidentificationRules implements Rules {
     if (tag === CODE_MEANING) this.#scheme = '';
     return action;
   }
+}
+
+/** That the file is de-identified, by which options, and what became of its dates (PS3.15, E.1.1 and E.3.6). */
+function markersOf({ dates }: CompiledProfile): NewElement[] {
+  const codes = [codeItem('113100', 'DCM', 'Basic Application Confidentiality Profile')];
+  if (dates === 'shift') codes.push(codeItem('113107', 'DCM', 'Retain Longitudinal Temporal Information Modified Dates Option'));
+  return [
+    ascii(0x00120062, 'CS', 'YES'),
+    { tag: 0x00120064, vr: 'SQ', value: codes },
+    ascii(0x00280303, 'CS', dates === 'shift' ? 'MODIFIED' : 'REMOVED'),
+  ];
 }
 
 function text(view: ElementView): string {

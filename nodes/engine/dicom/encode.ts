@@ -74,3 +74,15 @@ export function encodeElement({ tag, vr, value }: NewElement, encoding: Encoding
   const content = encodeItems(value, encoding);
   return Buffer.concat([encodeHeader(tag, 'SQ', content.length, encoding), content]);
 }
+
+/** What was encoded last of an element. */
+const remembered = new WeakMap<NewElement, { readonly encoding: Encoding; readonly bytes: Buffer }>();
+
+/** The same for an element that goes into many files; the result is shared and stays as it is. */
+export function encodeOnce(element: NewElement, encoding: Encoding): Buffer {
+  const known = remembered.get(element);
+  if (known?.encoding === encoding) return known.bytes;
+  const bytes = encodeElement(element, encoding);
+  remembered.set(element, { encoding, bytes });
+  return bytes;
+}

@@ -1,7 +1,7 @@
 /** Writing the head of a DICOM file: preamble, prefix and File Meta Information (PS3.10, 7.1). */
 import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { IMPLEMENTATION } from '../dimse/implementation';
-import { encodeElement } from './encode';
+import { encodeOnce } from './encode';
 import { EXPLICIT_LITTLE } from './elements';
 import type { DicomIdentity } from './identity';
 import type { NewElement } from './rewrite-types';
@@ -17,6 +17,9 @@ export interface MediaStorage {
 
 const text = (tag: number, vr: string, value: string): NewElement => ({ tag, vr, value: Buffer.from(value, 'latin1') });
 
+const OURS = [text(0x00020012, 'UI', IMPLEMENTATION.classUID), text(0x00020013, 'SH', IMPLEMENTATION.versionName)];
+const VERSION: NewElement = { tag: 0x00020001, vr: 'OB', value: Buffer.from([0, 1]) };
+
 /**
  * Preamble of zeros, prefix and File Meta Information. `others` are further elements of group 0002; ours name the
  * implementation where they do not.
@@ -24,16 +27,15 @@ const text = (tag: number, vr: string, value: string): NewElement => ({ tag, vr,
 export function fileMetaInformation({ sopClassUID, sopInstanceUID, transferSyntaxUID }: MediaStorage, others: readonly NewElement[] = []): Buffer {
   const elements = new Map<number, NewElement>();
   for (const element of [
-    text(0x00020012, 'UI', IMPLEMENTATION.classUID),
-    text(0x00020013, 'SH', IMPLEMENTATION.versionName),
+    ...OURS,
     ...others,
-    { tag: 0x00020001, vr: 'OB', value: Buffer.from([0, 1]) },
+    VERSION,
     text(0x00020002, 'UI', sopClassUID),
     text(0x00020003, 'UI', sopInstanceUID),
     text(0x00020010, 'UI', transferSyntaxUID),
   ]) elements.set(element.tag, element);
   elements.delete(0x00020000);
-  const body = Buffer.concat([...elements.values()].sort((one, other) => one.tag - other.tag).map((element) => encodeElement(element, EXPLICIT_LITTLE)));
+  const body = Buffer.concat([...elements.values()].sort((one, other) => one.tag - other.tag).map((element) => encodeOnce(element, EXPLICIT_LITTLE)));
   const head = Buffer.alloc(PREAMBLE + 4 + 12);
   head.write('DICM', PREAMBLE, 'latin1');
   head.writeUInt16LE(0x0002, PREAMBLE + 4);

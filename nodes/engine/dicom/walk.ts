@@ -1,7 +1,7 @@
 /** Walks a data set with rules and plans the new one. */
 import { carriesElements, MOST_LOOKED_AT } from './carried';
 import { dictionaryVr } from './dictionary';
-import { encodeElement, encodeHeader, encodeItems, encodeValue } from './encode';
+import { encodeHeader, encodeItems, encodeOnce, encodeValue } from './encode';
 import {
   DEEPEST, elementEnd, IMPLICIT_LITTLE, isItemTag, ITEM, ITEM_DELIMITATION, newHeader, PIXEL_DATA, readHeader, SEQUENCE_DELIMITATION, UNDEFINED,
 } from './elements';
@@ -93,7 +93,7 @@ export class Walk {
 
   #add(element: NewElement, encoding: Encoding): void {
     this.#changes++;
-    this.#plan.add(encodeElement(element, encoding));
+    this.#plan.add(encodeOnce(element, encoding));
     if (REPORTED_TAGS.has(element.tag) && Buffer.isBuffer(element.value)) this.#report(element.tag, element.value);
   }
 
