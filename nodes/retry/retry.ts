@@ -36,7 +36,7 @@ export = (RED: Red): void => {
       const { attempts = 0 } = policy.value;
       if (parked.kind === 'parked') {
         const { kind: _kind, ...facts } = parked;
-        status.waiting(facts.until);
+        status.parked(facts.until);
         return Object.assign(message, { retry: { ...facts, attempts, ...told } });
       }
       const { kind: reason, ...facts } = parked;

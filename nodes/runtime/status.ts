@@ -8,6 +8,7 @@ import type { Node } from './red';
 
 const LONGEST = 20;
 const INTERVAL = 1000;
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 type Fill = 'red' | 'green' | 'yellow' | 'blue' | 'grey';
 interface Shown { readonly fill: Fill; readonly shape: 'ring' | 'dot'; readonly text: string }
@@ -26,6 +27,9 @@ export class StatusLine {
   #shownAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** The last moment at which something that was parked here goes on. */
+  #parkedUntil = 0;
+  #goingOn: NodeJS.Timeout | undefined;
 
   constructor(node: Node) {
     this.#node = node;
@@ -53,6 +57,17 @@ export class StatusLine {
     this.#rest({ fill: 'yellow', shape: 'ring', text: `waiting${clock}${jobs === undefined ? '' : ` (${jobs})`}` });
   }
 
+  /** Of several things that go on by themselves the last is shown; idle once its moment has passed. */
+  parked(until?: number): void {
+    clearTimeout(this.#goingOn);
+    if (until !== undefined) this.#parkedUntil = Math.max(this.#parkedUntil, until);
+    this.waiting(until === undefined ? undefined : this.#parkedUntil);
+    if (until === undefined) return;
+    const shown = this.#last;
+    const wait = Math.min(LONGEST_TIMER, Math.max(0, this.#parkedUntil - Date.now()));
+    this.#goingOn = setTimeout(() => { if (this.#last === shown) this.idle(); }, wait).unref();
+  }
+
   /** At rest, but there is something for a person to know: `quarantined 3`. */
   noted(text: string): void { this.#rest({ fill: 'yellow', shape: 'ring', text }); }
 
@@ -72,6 +87,7 @@ export class StatusLine {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#goingOn);
     this.#node.status({});
   }
 

@@ -31,6 +31,27 @@ describe('a status', () => {
     }
   });
 
+  it('of what was parked waits until the last of it goes on, and is idle then, unless something else is to be seen', () => {
+    mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+    try {
+      const { status, texts } = line();
+      const at = (minutes: number): string => `waiting ${new Date(minutes * 60_000).toTimeString().slice(0, 5)}`;
+      status.parked(5 * 60_000);
+      status.parked(2 * 60_000);
+      mock.timers.tick(4 * 60_000);
+      assert.deepEqual(texts(), [at(5)]);
+      mock.timers.tick(61_000);
+      assert.equal(texts().at(-1), 'idle');
+      status.parked(10 * 60_000);
+      mock.timers.tick(2000);
+      status.failed(new ExdicomError('GAVE_UP'));
+      mock.timers.tick(10 * 60_000);
+      assert.equal(texts().at(-1), 'failed: gave up');
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   it('changes once a second, and shows the last state in the end', () => {
     mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     try {
