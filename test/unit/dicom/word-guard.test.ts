@@ -79,9 +79,9 @@ test('a word in what the other thread copies costs the file, and nothing of it i
     while (!Copier.start().ready) await sleep(5);
     return rewriteFile(from, to, { ...rules({ element }), guardsWords: true });
   };
-  // The first MiB goes with the element's header; from there on the other thread has blocks.
-  const first = (1 << 20) - 12;
-  for (const place of [0, first - 5, first, first + 3 * BLOCK - 5, first + 4 * BLOCK - 1, 5_000_001, (20 << 20) - WORD.length]) {
+  // Blocks begin with the element's header.
+  const second = BLOCK - 12;
+  for (const place of [0, second - 5, second, second + 3 * BLOCK - 1, 5_000_001, (20 << 20) - WORD.length]) {
     const bytes = Buffer.from(pixels);
     bytes.write(WORD, place, 'latin1');
     const result = await rewrite(bytes);
