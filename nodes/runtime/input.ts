@@ -14,6 +14,8 @@ export interface Arrival {
   readonly signal: AbortSignal;
   /** To the node's outputs; nothing after close. */
   send(outgoing: Outgoing): void;
+  /** Waits for something that others must come by to bring about: others take this message's place among those worked on for that time. */
+  aside<T>(wait: () => Promise<T>): Promise<T>;
 }
 
 export type Ending = 'done' | 'failed' | 'interrupted';
@@ -49,14 +51,26 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
   const inside = new Set<Run<P>>();
   const queue: Run<P>[] = [];
   const working = new Set<Promise<void>>();
+  let aside = 0;
   let closed = false;
 
   const next = (): void => {
-    while (working.size < limit) {
+    while (working.size - aside < limit) {
       const run = queue.shift();
       if (run === undefined) return;
-      const promise = perform(handler, run).finally(() => { working.delete(promise); next(); });
+      const promise = perform(handler, run, stepAside).finally(() => { working.delete(promise); next(); });
       working.add(promise);
+    }
+  };
+
+  const stepAside: Arrival['aside'] = async (wait) => {
+    aside += 1;
+    // The caller is not among those at work before it has come back from here.
+    queueMicrotask(next);
+    try {
+      return await wait();
+    } finally {
+      aside -= 1;
     }
   };
 
@@ -111,9 +125,9 @@ export function handleInput<P>(node: Node, handler: InputHandler<P>): void {
   });
 }
 
-async function perform<P>(handler: InputHandler<P>, run: Run<P>): Promise<void> {
+async function perform<P>(handler: InputHandler<P>, run: Run<P>, aside: Arrival['aside']): Promise<void> {
   try {
-    await handler.work({ message: run.message, signal: run.abort.signal, send: run.send }, run.presence);
+    await handler.work({ message: run.message, signal: run.abort.signal, send: run.send, aside }, run.presence);
     run.end('done');
   } catch (thrown) {
     const error = toExdicomError(thrown);

@@ -68,7 +68,8 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
       try {
         if (presence.job === undefined) {
           if (adopter === undefined) throw new ExdicomError('NOTHING_TO_DO');
-          const adopted = await adopter.adopt(arrival.message, arrival.signal);
+          // It waits for a slot, which jobs may hold that are queued up here.
+          const adopted = await arrival.aside(() => adopter.adopt(arrival.message, arrival.signal));
           if (adopted === undefined) { status.done(0); return; }
           const job = enter(adopted.token);
           // Taken in while the node closed, when its presence had ended already.
