@@ -17,13 +17,25 @@ export type Released =
  * A defined term or a technical word: who writes a patient's name under such a tag cannot be told from who writes what belongs
  * there. Any other place is a leak.
  */
-const isTerm = (tag: number): boolean => !tables().rows.has(tag) && (tables().technical.has(tag) || dictionaryVr(tag) === 'CS');
+const isTerm = (tag: number): boolean => tag === DEIDENTIFICATION_METHOD || !tables().rows.has(tag) && (tables().technical.has(tag) || dictionaryVr(tag) === 'CS');
+/** What a former de-identification says of itself stays. */
+const DEIDENTIFICATION_METHOD = 0x00120063;
+
+/** In the encoding that is said, or where nobody knows it in the one that reads to the end. */
+function piecesOf(dataSet: Buffer, transferSyntax: string): Piece[] | undefined {
+  const known = (Object.entries(SYNTAX_UID) as Array<[Syntax, string]>).filter(([, uid]) => uid === transferSyntax).map(([syntax]) => syntax);
+  for (const syntax of known.length > 0 ? known : ['explicit', 'implicit'] as const) {
+    try {
+      return takeApart(dataSet, syntax);
+    } catch { /* not this one */ }
+  }
+  return undefined;
+}
 
 export function releasedWith(bytes: Buffer, canaries: Canaries): Released {
   const { meta, dataSet, preamble, transferSyntax } = readFile(bytes);
   const sightings = [...canaries.search(Buffer.concat([preamble, ...meta.values()]), 'File Meta Information'), ...canaries.search(dataSet, 'the data set')];
   if (sightings.length === 0) return { kind: 'clean', moved: 0 };
-  const syntax = (Object.entries(SYNTAX_UID).find(([, uid]) => uid === transferSyntax)?.[0] ?? 'explicit') as Syntax;
   const found: Sighting[] = [];
   let moved = 0;
   const look = (pieces: readonly Piece[], path: string): void => {
@@ -37,11 +49,9 @@ export function releasedWith(bytes: Buffer, canaries: Canaries): Released {
       }
     }
   };
-  try {
-    look(takeApart(dataSet, syntax), '');
-  } catch {
-    return { kind: 'leak', sightings };
-  }
+  const pieces = piecesOf(dataSet, transferSyntax);
+  if (pieces === undefined) return { kind: 'leak', sightings };
+  look(pieces, '');
   if (found.length === 0 && moved > 0) return { kind: 'clean', moved };
   return { kind: 'leak', sightings: found.length > 0 ? found : sightings };
 }

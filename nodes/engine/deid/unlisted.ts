@@ -6,7 +6,9 @@ import { dictionaryVr, mostValues } from '../dicom/dictionary';
 import { modalityTerm } from '../dicom/identity';
 import type { Action, ElementView, Tag } from '../dicom/rewrite-types';
 import { swapUnit } from '../dicom/vr';
+import { readsAsWords } from '../dicom/wordlike';
 import { dummy } from './dummies';
+import { isRegisteredUid } from './keyed';
 import { tables } from './tables';
 
 const KEEP: Action = { kind: 'keep' };
@@ -14,6 +16,7 @@ const REMOVE: Action = { kind: 'remove' };
 const EMPTY: Action = { kind: 'empty' };
 
 const LONGEST_TEXT = 1 << 20;
+const SOP_CLASS = 0x00080016;
 const MODALITY = 0x00080060;
 const CODE_MEANING = 0x00080104;
 const CODING_SCHEME_UID = 0x0008010c;
@@ -23,6 +26,8 @@ const KINDS: ReadonlySet<Tag> = new Set([
   0x00080016, 0x0008001a, 0x0008001b, 0x00080062, 0x00081150, 0x0008115a, 0x00083002, 0x00340003, 0x04000010, 0x04000510, 0x30100052, 0x30100053,
 ]);
 const UIDS = /^(?:[0-9]+(?:\.[0-9]+)+(?:\\|$))+$/;
+/** A vendor numbers its kinds with few short numbers below its root; instances have serial numbers and times in them. */
+const OF_KINDS = /^(?:\d{1,6}(?:\.\d{1,6}){2,12}(?:\\|$))+$/;
 /** Coding schemes of PS3.16, Table 8-1 beside those under DICOM's own root: the arc of HL7 for code systems of others. */
 const CODE_SYSTEMS = /^2\.16\.840\.1\.113883\.6\.\d+$/;
 
@@ -35,6 +40,8 @@ const BINARY_GROUPS: ReadonlySet<number> = new Set([0x0018, 0x0028, 0x003a, 0x00
 const TEXT_VRS: ReadonlySet<string> = new Set(['AE', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT', 'PN', 'DA', 'DT', 'TM']);
 const TERM_VRS: ReadonlySet<string> = new Set(['AS', 'CS', 'DS', 'IS']);
 const STREAM_VRS: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW']);
+/** Where the standard leaves a choice, of which the dictionary names one. */
+const STREAMS_OF_CHOICE: ReadonlySet<string | undefined> = new Set(['OB', 'OW']);
 const NUMBER_VRS: ReadonlySet<string> = new Set(['AT', 'FD', 'FL', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
 const NUMBER = /^\s*(?:[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))?\s*$/i;
 /** Characters that no text of the standard has, but in the escape sequences and lines of some (PS3.5, 6.1.3). */
@@ -94,8 +101,11 @@ function numbers(view: ElementView): Action {
 
 /** Six letters and digits or more, in one byte or two each: no list of numbers reads so. */
 const LETTERS = /[0-9A-Za-z ^.-]{6}|(?:[0-9A-Za-z ^.-]\0){6}|(?:\0[0-9A-Za-z ^.-]){6}/;
-/** Numbers that are so many are images or tables, in which anything occurs. */
-const MOST_READ = 256;
+/** Of more numbers than this, some read as a short word by chance. */
+const FEW = 256;
+const LONG_WORD = 12;
+
+const lettered = (text: string): boolean => (text.length <= FEW ? LETTERS.test(text) : readsAsWords(text, LONG_WORD));
 
 /** Numbers of a known attribute: as many as it has (PS3.5, 6.4), since behind them anything may stand, and none that are letters. */
 function values(view: ElementView): Action {
@@ -105,14 +115,20 @@ function values(view: ElementView): Action {
   const length = view.length ?? 0;
   const whole = Math.min(most * unit, length - length % unit);
   if (whole === 0) return byType(view);
-  if ((length <= MOST_READ || most < Infinity) && LETTERS.test(view.latin1())) return byType(view);
+  if (lettered(view.latin1())) return byType(view);
   return whole === length ? KEEP : { kind: 'replace', value: view.value().subarray(0, whole) };
 }
 
 const ICC_PROFILE = 0x00282000;
-const PIXELS = 0x7fe00000;
-/** So many letters and digits in a row are no floating-point numbers and no small table either. */
-const SENTENCE = /[0-9A-Za-z^ ]{10}/;
+/** Pixel Data of the data set itself: the only bytes in which everything may occur. */
+const isPixels = (view: ElementView): boolean => view.path.length === 0 && view.tag >= 0x7fe00008 && view.tag <= 0x7fe00010;
+
+/** Bytes of a known attribute that are not its own: of another kind of number, or words. */
+function isForeign(view: ElementView, named: string | undefined): boolean {
+  if (isPixels(view)) return false;
+  const wide = new Set([view.vr, named]).difference(STREAMS_OF_CHOICE);
+  return named !== undefined && view.vr !== named && wide.size > 0 || !isLong(view) && readsAsWords(view.latin1(), (view.length ?? 0) <= FEW ? 10 : LONG_WORD);
+}
 
 /** An ICC profile says how long it is and what it is (ICC.1:2022, 7.2), and whatever else it may hold is its own. */
 function isProfile(view: ElementView): boolean {
@@ -125,7 +141,7 @@ function isProfile(view: ElementView): boolean {
 function binary(view: ElementView, named: string | undefined): Action {
   if (named !== undefined && NUMBER_VRS.has(view.vr)) return values(view);
   if (view.tag === ICC_PROFILE) return isProfile(view) ? KEEP : REMOVE;
-  if (view.tag < PIXELS && !isLong(view) && (view.length ?? 0) <= MOST_READ && SENTENCE.test(view.latin1())) return byType(view);
+  if (isForeign(view, named)) return byType(view);
   if (view.vr === 'OB' || named === undefined && STREAM_VRS.has(view.vr)) return BINARY_GROUPS.has(view.tag >>> 16) ? KEEP : REMOVE;
   return named === undefined && (isLong(view) || /^[\x20-\x7e\s]{4,}$/.test(unpadded(view))) ? REMOVE : KEEP;
 }
@@ -142,7 +158,7 @@ function age(view: ElementView): Action {
 function uid(view: ElementView, { uids }: UnlistedContext): Action {
   if (isLong(view)) return REMOVE;
   const value = unpadded(view);
-  if (KINDS.has(view.tag) && UIDS.test(value)) return KEEP;
+  if (KINDS.has(view.tag) && UIDS.test(value) && (value.length <= 40 && OF_KINDS.test(value) || value.split('\\').every(isRegisteredUid) || view.tag === SOP_CLASS && view.path.length === 0)) return KEEP;
   if (view.tag === CODING_SCHEME_UID && CODE_SYSTEMS.test(value)) return KEEP;
   return uids();
 }
@@ -168,7 +184,9 @@ export function decideUnlisted(view: ElementView, context: UnlistedContext): Act
     case 'LO': case 'LT': case 'SH': case 'ST': case 'UC': case 'UR': case 'UT':
       return tables().technical.has(view.tag) ? technicalText(view, context) : byType(view);
     // What nobody knows may be a code of anything.
-    case 'CS': return named === undefined ? REMOVE : codes(view);
+    case 'CS':
+      if (named === undefined) return REMOVE;
+      return TERM_VRS.has(named) && named !== 'CS' || NUMBER_VRS.has(named) || STREAM_VRS.has(named) ? numbers(view) : codes(view);
     case 'DS': case 'IS': return numbers(view);
     case 'UN': return REMOVE;
     default: return binary(view, named);

@@ -48,6 +48,8 @@ function isWordy(bytes: Buffer, at: number, { explicit, bigEndian }: Encoding): 
   const length = short ? (bigEndian ? bytes.readUInt16BE(start - 2) : bytes.readUInt16LE(start - 2)) : bigEndian ? bytes.readUInt32BE(start - 4) : bytes.readUInt32LE(start - 4);
   const end = Math.min(bytes.length, start + Math.min(length, 64));
   if (end - start < SHORTEST_WORD || !explicit && length > bytes.length) return false;
+  // Tag and VR that agree are no chance; a tag and a length could be.
+  if (explicit && !foreign) return true;
   for (let i = start; i < end; i += 1) if (bytes[i]! < 0x20 && !(i >= end - 2 && bytes[i] === 0)) return false;
   return true;
 }

@@ -3,6 +3,7 @@ import { carriesElements, MOST_LOOKED_AT } from './carried';
 import type { Encoding } from './elements';
 import { UNDEFINED } from './elements';
 import type { ByteSource } from './source';
+import { readsAsWords } from './wordlike';
 
 const SAMPLES = 0x00280002;
 const PHOTOMETRIC_INTERPRETATION = 0x00280004;
@@ -15,16 +16,16 @@ const PIXEL_DATA = 0x7fe00010;
 
 /** An image of so few bytes may as well be a text, which can be read in all of it. */
 const FEW = 4096;
-const WORDS = /[0-9A-Za-z ^.-]{8,}/g;
-
-/** Whether something reads as words: letters and digits in a row that are no ramp of greys. */
-function readsAsWords(text: string): boolean {
-  for (const [run] of text.matchAll(WORDS)) {
-    const step = run.charCodeAt(1) - run.charCodeAt(0);
-    for (let i = 2; i < run.length; i += 1) if (run.charCodeAt(i) - run.charCodeAt(i - 1) !== step) return true;
-  }
-  return false;
+/** Bytes at the end of pixels that are looked at, where others come behind them or nobody knows how many they should be. */
+const LAST = 64;
+interface Pixels {
+  readonly tag: number;
+  readonly offset: number;
+  readonly length: number;
 }
+
+/** An element that is there twice is looked at twice; so many times it is in no file. */
+const MOST = 16;
 
 /** Hears of the top-level elements one after the other. */
 export class PixelLength {
@@ -32,18 +33,20 @@ export class PixelLength {
   readonly #encoding: Encoding;
   readonly #numbers = new Map<number, number>();
   #subsampled = false;
-  #pixels: { readonly tag: number; readonly offset: number; readonly length: number } | undefined;
+  readonly #pixels: Pixels[] = [];
 
   constructor(source: ByteSource, encoding: Encoding) {
     this.#source = source;
     this.#encoding = encoding;
   }
 
-  hear(tag: number, valueOffset: number, length: number): void {
+  /** @param vr as written; undefined where nothing is. */
+  hear(tag: number, vr: string | undefined, valueOffset: number, length: number): void {
     if (tag < SAMPLES || tag > PIXEL_DATA || length === UNDEFINED) return;
     switch (tag) {
       case SAMPLES: case ROWS: case COLUMNS: case BITS_ALLOCATED:
-        if (length >= 2 && !this.#numbers.has(tag)) this.#numbers.set(tag, this.#short(valueOffset));
+        // Anything but one number says nothing.
+        if (!this.#numbers.has(tag)) this.#numbers.set(tag, length === 2 && (vr ?? 'US') === 'US' ? this.#short(valueOffset) : Number.NaN);
         break;
       case FRAMES:
         if (length > 0 && length <= 16) this.#numbers.set(tag, Number.parseInt(this.#text(valueOffset, length), 10) || 1);
@@ -52,7 +55,7 @@ export class PixelLength {
         if (length <= 16) this.#subsampled = this.#text(valueOffset, length).startsWith('YBR_FULL_422');
         break;
       default:
-        if (tag >= FLOAT_PIXEL_DATA && this.#pixels === undefined) this.#pixels = { tag, offset: valueOffset, length };
+        if (tag >= FLOAT_PIXEL_DATA && this.#pixels.length < MOST) this.#pixels.push({ tag, offset: valueOffset, length });
     }
   }
 
@@ -75,28 +78,39 @@ export class PixelLength {
     const bits = value(BITS_ALLOCATED);
     if (rows === undefined || columns === undefined || bits === undefined) return undefined;
     const samples = this.#subsampled ? 2 : value(SAMPLES) ?? 1;
-    return Math.ceil((rows * columns * samples * bits * (value(FRAMES) ?? 1)) / 8);
+    const bytes = Math.ceil((rows * columns * samples * bits * (value(FRAMES) ?? 1)) / 8);
+    return Number.isFinite(bytes) ? bytes : undefined;
   }
 
   /**
-   * Whether native Pixel Data goes on behind the last pixel with elements or words that its length has swallowed, or is words
-   * where there should be more pixels. Where nothing says how many there are, elements are looked for in all of it, as far as
-   * `MOST_LOOKED_AT`.
+   * What native Pixel Data has swallowed: whether it goes on behind the last pixel with elements or words, is words
+   * where there should be more pixels, or ends with words where more bytes come behind it. Where nothing says how many pixels
+   * there are, or there are fewer, elements are looked for in all of it, as far as `MOST_LOOKED_AT`, and words at its end.
+   * @param end of the data set in the source
    */
-  swallowsElements(): boolean {
-    if (this.#pixels === undefined) return false;
-    const { tag, offset, length } = this.#pixels;
-    const end = Math.min(offset + length, this.#source.size);
+  swallowed(end: number): 'elements' | 'words' | undefined {
+    for (const pixels of this.#pixels) {
+      const found = this.#swallowedBy(pixels, end);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #swallowedBy({ tag, offset, length }: Pixels, end: number): 'elements' | 'words' | undefined {
+    const stop = Math.min(offset + length, this.#source.size);
     const expected = this.#expected();
-    if (end - offset <= FEW && (expected ?? Infinity) > length && readsAsWords(this.#text(offset, end - offset))) return true;
-    const start = Math.min(offset + (expected ?? 0), end);
-    if (end - start <= 8) return false;
-    const count = Math.min(end - start, MOST_LOOKED_AT);
-    const tail = this.#read(end - count, count);
-    if (carriesElements(tail, tag, this.#encoding) || expected !== undefined && readsAsWords(tail.toString('latin1'))) return true;
-    if (count === end - start) return false;
-    const head = this.#read(start, count);
-    return carriesElements(head, tag, this.#encoding) || expected !== undefined && readsAsWords(head.toString('latin1'));
+    const exceeds = expected !== undefined && expected <= length;
+    if (stop - offset <= FEW && !(exceeds && expected > 0) && readsAsWords(this.#text(offset, stop - offset))) return 'words';
+    if ((end < this.#source.size || !exceeds) && readsAsWords(this.#text(Math.max(offset, stop - LAST), Math.min(LAST, stop - offset)))) return 'words';
+    const start = exceeds ? offset + expected : offset;
+    if (stop - start <= 8) return undefined;
+    const count = Math.min(stop - start, MOST_LOOKED_AT);
+    for (const from of [stop - count, start]) {
+      const bytes = this.#read(from, count);
+      if (carriesElements(bytes, tag, this.#encoding)) return 'elements';
+      if (exceeds && readsAsWords(bytes.toString('latin1'))) return 'words';
+    }
+    return undefined;
   }
 
   #read(offset: number, count: number): Buffer {

@@ -60,7 +60,8 @@ export interface Rules {
   readonly wanted: readonly Tag[];
   /**
    * Whether kept numbers, pixels and other bytes are searched: the file is refused where a word of what is not kept stands in
-   * them (DEID_LEAK), and where native Pixel Data goes on behind its last pixel with elements or words (DEID_UNREADABLE).
+   * them or any word in native Pixel Data where no pixel should be (DEID_LEAK), and where that has swallowed elements
+   * (DEID_UNREADABLE).
    */
   readonly guardsWords?: boolean;
   begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined;

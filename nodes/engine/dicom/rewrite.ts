@@ -90,7 +90,7 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   const head = new Map<Tag, View>();
   const pixels = new PixelLength(source, encoding);
   const extent = measure(source, offset, encoding, (tag, vr, valueOffset, length) => {
-    pixels.hear(tag, valueOffset, length);
+    pixels.hear(tag, vr, valueOffset, length);
     if (!wanted.has(tag) || head.has(tag)) return;
     const view = new View(source);
     view.tag = tag;
@@ -103,7 +103,8 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   for (const [tag, { valueOffset }] of head) if (valueOffset > extent.end) head.delete(tag);
   const contradiction = contradicted(layout, extent);
   if (contradiction !== undefined) return refused(contradiction);
-  if (rules.guardsWords === true && pixels.swallowsElements()) return refused({ code: 'DEID_UNREADABLE', detail: 'pixel data holds more than pixels' });
+  const swallowed = rules.guardsWords === true ? pixels.swallowed(extent.end) : undefined;
+  if (swallowed !== undefined) return refused({ code: swallowed === 'words' ? 'DEID_LEAK' : 'DEID_UNREADABLE', detail: 'pixel data holds more than pixels' });
 
   const views: ReadonlyMap<Tag, ElementView> = head;
   const refusal = rules.begin(views, {
