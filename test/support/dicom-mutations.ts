@@ -31,6 +31,7 @@ const SPECIAL_TAGS = [0x7fe00010, 0x7fe00008, 0x7fe00001, 0xfffee000, 0xfffee00d
 /** What stays as it is, of numbers and bytes: what they swallow would get out with them. */
 const KEPT: ReadonlyArray<readonly [tag: number, vr: string]> = [[0x00189073, 'FD'], [0x00281101, 'US'], [0x00281201, 'OW'], [0x00282000, 'OB'], [0x00280009, 'AT'], [0x00200013, 'IS'], [0x00180050, 'DS'], [0x00660016, 'OF'], [0x00080070, 'LO'], [0x00080064, 'CS']];
 const PIXELS = 0x7fe00010;
+const isPixels = ({ tag }: Piece): boolean => tag >= 0x7fe00008 && tag <= PIXELS;
 const CHARSETS = ['ISO_IR 100', 'ISO_IR 192', 'GB18030', '\\ISO 2022 IR 149', 'ISO 2022 IR 13\\ISO 2022 IR 87', '\\ISO 2022 IR 58\\ISO 2022 IR 6', 'ISO_IR 999', '\\'.repeat(40), 'ISO 2022 IR 100\\ISO 2022 IR 144'];
 const ESCAPES = ['\x1b$)C', '\x1b$B', '\x1b(B', '\x1b(J', '\x1b-A', '\x1b$)A', '\x1b%G', '\x1b', '\x1b$', '\x0e', '\x0f', '\0', '\\', '=', '^', '\r\n', '\xff\xfe', '\xef\xbb\xbf'];
 
@@ -85,14 +86,14 @@ const ELEMENT: Readonly<Record<string, (place: Place) => void>> = {
     list.splice(at, 0, { tag: (piece.tag & 0xffff0000) >>> 0, vr: 'UL', value });
   },
   // Not in the pixels: what is burned in there is not for the rules to find.
-  'a broken text': ({ piece, base, roll }) => { if (!isItems(piece.value) && piece.tag !== PIXELS) piece.value = broken(base.word, roll); },
+  'a broken text': ({ piece, base, roll }) => { if (!isItems(piece.value) && !isPixels(piece)) piece.value = broken(base.word, roll); },
   'another character set': ({ list, roll }) => {
     const found = list.find(({ tag }) => tag === 0x00080005);
     const value = Buffer.from(pick(roll, CHARSETS), 'latin1');
     if (found === undefined) list.unshift({ tag: 0x00080005, vr: 'CS', value });
     else found.value = value;
   },
-  'a word in two bytes a letter': ({ piece, base, roll }) => { if (!isItems(piece.value) && piece.tag !== PIXELS) piece.value = roll(2) === 0 ? Buffer.from(base.word, 'utf16le') : Buffer.from(base.word, 'utf16le').swap16(); },
+  'a word in two bytes a letter': ({ piece, base, roll }) => { if (!isItems(piece.value) && !isPixels(piece)) piece.value = roll(2) === 0 ? Buffer.from(base.word, 'utf16le') : Buffer.from(base.word, 'utf16le').swap16(); },
   'swallowed by what is kept': ({ list, at, base, roll }) => {
     const [tag, vr] = pick(roll, KEPT);
     const following = list.slice(at, at + 1 + roll(4));
