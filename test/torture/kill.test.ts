@@ -16,8 +16,9 @@ import type { Kind, Material } from '../support/many-jobs';
 import { NodeRed } from '../support/node-red';
 import type { FlowNode } from '../support/node-red';
 import { freePort } from '../support/orthanc';
+import { amount } from '../support/torture';
 
-const ROUNDS = Number(process.env['EXDICOM_KILLS'] ?? 8);
+const ROUNDS = Number(process.env['EXDICOM_KILLS'] ?? amount(100, 8));
 /** As many of each as make 30 jobs in 100 kills. */
 const EACH = Math.max(1, Math.min(6, Math.round(ROUNDS / 16)));
 const KINDS: readonly Kind[] = Array.from({ length: EACH }, (): Kind[] => ['zip', 'received', 'rar', 'folder of files', 'folder with a zip']).flat();
