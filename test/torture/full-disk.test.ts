@@ -28,6 +28,8 @@ class Site implements AsyncDisposable {
     for (const folder of [join(root, 'inbox'), join(target.folder, 'received')]) mkdirSync(folder);
     const flows = mainFlow({ change: { ledger: { directory: join(disk.folder, 'ledger'), reserve: '2' }, in: { folder: join(root, 'inbox') }, out: { folder: join(target.folder, 'received') } } });
     const red = await NodeRed.start({ flows, env: { EXDICOM_DEID_KEY: KEY } });
+    // The ledger has made its files, and the reserve that it gives up on a full disk, before the disk is filled.
+    await red.until(() => red.status('in') === 'idle');
     return new Site(root, disk, target, red);
   }
 
