@@ -25,20 +25,7 @@ export interface JobSummary {
   readonly profile?: string;
 }
 
-/** A file in quarantine, and what a person decided about it. */
-export interface QuarantinedSummary {
-  readonly job: JobId;
-  readonly name: string;
-  readonly instance: number;
-  readonly code: ErrorCode;
-  readonly stage: Stage;
-  readonly detail?: string;
-  readonly at: string;
-  readonly released?: { readonly to: JobId; readonly who: string; readonly at: string };
-  readonly discarded?: { readonly who: string; readonly at: string };
-  /** Absent while it lies in quarantine. */
-  readonly gone?: { readonly why: 'released' | 'discarded' | 'expired' | 'removed'; readonly at: string };
-}
+export type QuarantinedSummary = QuarantinedFile<string>;
 
 /** To `list`. */
 export interface JobList {

@@ -318,8 +318,8 @@ export interface JobEvent {
   readonly hash: string;
 }
 
-/** An instance that was set aside, and what a person decided about it. */
-export interface QuarantinedFile {
+/** An instance that was set aside, and what a person decided about it. Times are milliseconds since 1970, or ISO 8601 where they are told. */
+export interface QuarantinedFile<Time = number> {
   readonly job: JobId;
   /** Name of the job. */
   readonly name: string;
@@ -327,13 +327,12 @@ export interface QuarantinedFile {
   readonly code: ErrorCode;
   readonly stage: Stage;
   readonly detail?: string;
-  /** Milliseconds since 1970. */
-  readonly at: number;
+  readonly at: Time;
   /** Released into this job, whose end decides whether it leaves the quarantine. */
-  readonly released?: { readonly to: JobId; readonly who: string; readonly at: number };
-  readonly discarded?: { readonly who: string; readonly at: number };
+  readonly released?: { readonly to: JobId; readonly who: string; readonly at: Time };
+  readonly discarded?: { readonly who: string; readonly at: Time };
   /** Absent while it lies in quarantine. `removed`: by hand. */
-  readonly gone?: { readonly why: 'released' | 'discarded' | 'expired' | 'removed'; readonly at: number };
+  readonly gone?: { readonly why: 'released' | 'discarded' | 'expired' | 'removed'; readonly at: Time };
 }
 
 export interface JobDetails {
