@@ -12,8 +12,8 @@ import { has, into, orthanc, orthancAnonymize, storescp, timed } from './peers';
 import type { Receiver } from './peers';
 
 const ROUNDS = Number(process.env['EXDICOM_BENCH_ROUNDS'] ?? 3);
-/** Files of the job before: enough for every thread to have had its share. */
-const WARM_UP = 250;
+/** Files of the job before: enough for every thread to have compiled its share. */
+const WARM_UP = 2000;
 const PARTS = ['deid', 'store', 'extract', 'job'] as const;
 const asked = process.argv.slice(2);
 const loadNames = Object.keys(LOADS) as LoadName[];

@@ -7,12 +7,13 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { touchMemory } from './data';
 
 export interface HostOptions {
   readonly userDir: string;
   /** Folder with the pack's package.json. */
   readonly pack: string;
-  /** Collect garbage before each stage, so that what earlier ones left is not counted as its growth. */
+  /** Collect garbage and touch memory before each stage, so that what earlier ones left is not counted as its growth or in its time. */
   readonly collect: boolean;
 }
 
@@ -114,8 +115,11 @@ function instancesOf(stage: string, message: Message): number {
 const stageMeters = new Map<string, Meter>();
 let jobMeter: Meter | undefined;
 
-function received(stage: string, collect: boolean): void {
-  if (collect) (globalThis as { readonly gc?: () => void }).gc?.();
+function received(stage: string, { collect, userDir }: HostOptions): void {
+  if (collect) {
+    (globalThis as { readonly gc?: () => void }).gc?.();
+    touchMemory(userDir);
+  }
   jobMeter?.remember();
   forgetPeak();
   if (stage === 'extract') jobMeter = new Meter();
@@ -134,7 +138,8 @@ function sent(stage: string, message: Message): void {
   setTimeout(() => { tell({ kind: 'closed', outcome, load: { ...meter.read(), milliseconds } }); }, SETTLING);
 }
 
-async function host({ userDir, pack, collect }: HostOptions): Promise<void> {
+async function host(options: HostOptions): Promise<void> {
+  const { userDir, pack } = options;
   const fromRoot = createRequire(join(process.cwd(), 'package.json'));
   const RED = fromRoot('node-red') as Runtime;
   const express = createRequire(fromRoot.resolve('node-red/package.json'))('express') as () => { use(path: string, app: object): void };
@@ -145,7 +150,7 @@ async function host({ userDir, pack, collect }: HostOptions): Promise<void> {
     editorTheme: { tours: false, projects: { enabled: false } }, telemetry: { enabled: false }, logging: { console: { level: 'error' } },
   });
   app.use('/', RED.httpAdmin);
-  RED.hooks.add('onReceive.bench', ({ destination: { node } }) => { if (node.type.startsWith(PREFIX)) received(node.type.slice(PREFIX.length), collect); });
+  RED.hooks.add('onReceive.bench', ({ destination: { node } }) => { if (node.type.startsWith(PREFIX)) received(node.type.slice(PREFIX.length), options); });
   RED.hooks.add('onSend.bench', (events) => {
     const first = events[0];
     if (first?.source.node.type.startsWith(PREFIX) === true) sent(first.source.node.type.slice(PREFIX.length), first.msg);

@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { touchMemory } from './data';
 
 export function has(program: string): boolean {
   return `${process.env['PATH'] ?? ''}${delimiter}/usr/sbin`.split(delimiter).some((folder) => {
@@ -33,6 +34,7 @@ export async function timed(program: string, options: readonly string[], tuned =
 export async function into(root: string, files: number, run: (folder: string) => Promise<number>): Promise<number> {
   const folder = mkdtempSync(join(root, 'peer-'));
   try {
+    touchMemory(root);
     const milliseconds = await run(folder);
     const written = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
     if (written !== files) throw new Error(`wrote ${written} of ${files} files`);
