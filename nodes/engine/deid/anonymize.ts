@@ -37,24 +37,32 @@ export interface AnonymizeResult {
 
 type NumberedFile = DicomFile & { readonly instance: number };
 
-const BATCH_FILES = 64;
-const BATCH_BYTES = 32 << 20;
+const BATCH_FILES = { most: 64, least: 8 };
+const BATCH_BYTES = { most: 32 << 20, least: 4 << 20 };
 /** Milliseconds: what a thread may take to start on a loaded machine, for every file, and for every MiB at 1 MiB/s. */
 const TIME = { start: 60_000, file: 500, mebibyte: 1000 };
 
-/** The files in batches of bounded count and bytes; a file larger than a batch is one of its own. */
-export function batchesOf<T extends { readonly bytes: number }>(files: readonly T[]): T[][] {
+/**
+ * The files in batches of bounded count and bytes; a file larger than a batch is one of its own. Towards the end they become
+ * smaller, so that no worker is left with a whole one when the others have nothing more to do.
+ */
+export function batchesOf<T extends { readonly bytes: number }>(files: readonly T[], workers = workerCount): T[][] {
   const batches: T[][] = [];
+  const share = (left: number, { most, least }: { readonly most: number; readonly least: number }): number => Math.min(most, Math.max(least, Math.ceil(left / workers / 2)));
+  let left = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let last: T[] = [];
   let bytes = 0;
-  for (const file of files) {
-    if (last.length === 0 || last.length >= BATCH_FILES || bytes + file.bytes > BATCH_BYTES) {
+  let most = { files: 0, bytes: 0 };
+  for (const [index, file] of files.entries()) {
+    if (last.length >= most.files || bytes + file.bytes > most.bytes) {
       last = [];
       bytes = 0;
+      most = { files: share(files.length - index, BATCH_FILES), bytes: share(left, BATCH_BYTES) };
       batches.push(last);
     }
     last.push(file);
     bytes += file.bytes;
+    left -= file.bytes;
   }
   return batches;
 }

@@ -1,12 +1,14 @@
 /**
- * Copies long ranges of files on a second thread while the thread that asks takes their digest: for half a gigabyte each of
- * the two costs as much as the other. Blocks pass through shared memory, so what is hashed is what is written, and neither
- * thread waits for the other while there are blocks on hand.
+ * Copies long ranges of files on a second thread, and looks into them, while the thread that asks takes their digest: for half
+ * a gigabyte each of the two costs as much as the other. Blocks pass through shared memory, so what is hashed is what is
+ * written, and neither thread waits for the other while there are blocks on hand.
  */
 import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { Unreadable } from './source';
+import { Leak } from './word-guard';
+import type { GuardState } from './word-guard';
 
 /** Bytes that stay in the processor's cache between the one thread and the other. */
 export const BLOCK = 256 << 10;
@@ -27,6 +29,8 @@ export interface CopyOrder {
   readonly start: number;
   readonly position: number;
   readonly length: number;
+  /** Looks at what is copied. */
+  readonly guard?: GuardState;
 }
 
 export interface CopyFailure {
@@ -35,6 +39,8 @@ export interface CopyFailure {
   readonly code?: string;
   /** Where `from` turned out to end. */
   readonly offset?: number;
+  /** The guard has met a word. */
+  readonly leak?: boolean;
 }
 
 export class Copier {
@@ -69,7 +75,7 @@ export class Copier {
 
   /**
    * Copies a range and shows every block of it, in order, valid during the call. Holds the calling thread until it is done.
-   * @throws {Unreadable} where `from` is shorter; system errors; what `see` throws
+   * @throws {Unreadable} where `from` is shorter; {Leak}; system errors; what `see` throws
    */
   copy(order: CopyOrder, see: (block: Buffer) => void): void {
     const state = this.#state;
@@ -103,6 +109,7 @@ export class Copier {
 
   #failure(): Error {
     const { message: failure } = receiveMessageOnPort(this.#port) as { readonly message: CopyFailure };
+    if (failure.leak === true) return new Leak();
     if (failure.offset !== undefined) return new Unreadable(failure.offset, failure.message);
     return Object.assign(new Error(failure.message), failure.code === undefined ? {} : { code: failure.code });
   }

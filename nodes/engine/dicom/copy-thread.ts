@@ -7,9 +7,20 @@ import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { BLOCK, BLOCKS, STATE } from './copier';
 import type { CopierThread, CopyFailure, CopyOrder } from './copier';
+import { Leak, WordGuard } from './word-guard';
+
+const lookout = new WordGuard();
+
+function guardOf({ guard }: CopyOrder): WordGuard | undefined {
+  if (guard === undefined) return undefined;
+  lookout.resume(guard);
+  return lookout;
+}
 
 /** The asker has handed `state` over with nothing filled and nothing taken. */
-function copyRange({ from, to, start, position, length }: CopyOrder, state: Int32Array, blocks: Buffer): void {
+function copyRange(order: CopyOrder, state: Int32Array, blocks: Buffer): void {
+  const { from, to, start, position, length } = order;
+  const guard = guardOf(order);
   const source = openSync(from, constants.O_RDONLY);
   try {
     const target = openSync(to, constants.O_WRONLY);
@@ -19,6 +30,7 @@ function copyRange({ from, to, start, position, length }: CopyOrder, state: Int3
         const at = filled % BLOCKS * BLOCK;
         const read = readSync(source, blocks, at, Math.min(BLOCK, length - done), start + done);
         if (read === 0) throw Object.assign(new Error('the file is shorter than it was'), { offset: start + done });
+        guard?.see(start + done, blocks, at, at + read);
         for (let written = 0; written < read;) written += writeSync(target, blocks, at + written, read - written, position + done + written);
         state[STATE.lengths + filled % BLOCKS] = read;
         done += read;
@@ -36,6 +48,7 @@ function copyRange({ from, to, start, position, length }: CopyOrder, state: Int3
 function failureOf(thrown: unknown): CopyFailure {
   if (!(thrown instanceof Error)) return { message: String(thrown) };
   const { message } = thrown;
+  if (thrown instanceof Leak) return { message, leak: true };
   if ('offset' in thrown && typeof thrown.offset === 'number') return { message, offset: thrown.offset };
   return 'code' in thrown && typeof thrown.code === 'string' ? { message, code: thrown.code } : { message };
 }

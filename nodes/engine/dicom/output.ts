@@ -5,7 +5,8 @@ import { createDeflateRaw } from 'node:zlib';
 import { Copier } from './copier';
 import type { Piece, Plan } from './plan';
 import type { ByteSource } from './source';
-import type { WordGuard } from './word-guard';
+import { WordGuard } from './word-guard';
+import type { GuardState } from './word-guard';
 
 const BLOCK = 1 << 20;
 /** Ranges of at least so many bytes are copied by a second thread while this one hashes; a smaller file does not start it. */
@@ -50,7 +51,7 @@ class PlanReader {
     return at;
   }
 
-  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and have to be shown. */
+  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and `passTo` is to follow. */
   takeRange(least: number): { readonly start: number; readonly length: number } | undefined {
     const piece = this.#piece;
     if (!this.#next() || piece.literal || piece.length < least) return undefined;
@@ -59,9 +60,14 @@ class PlanReader {
     return { start, length };
   }
 
-  /** Bytes of the original that are read elsewhere, in order. @throws {Leak} */
-  show(offset: number, content: Buffer): void {
-    this.#guard?.see(offset, content, 0, content.length);
+  /** For whoever reads a range instead. */
+  get guardState(): GuardState | undefined {
+    return this.#guard?.state;
+  }
+
+  /** A range was read elsewhere up to `end`; `last` are the bytes before that. */
+  passTo(end: number, last: Buffer): void {
+    this.#guard?.passTo(end, last);
   }
 
   #next(): boolean {
@@ -132,13 +138,16 @@ function writeLarge(target: number, head: Buffer, reader: PlanReader, long: bool
       // Until the other thread has started, this one does both.
       const range = copier?.ready === true ? reader.takeRange(LONG) : undefined;
       if (range !== undefined) {
-        let offset = range.start;
-        copier?.copy({ ...files, ...range, position: bytes }, (content) => {
-          reader.show(offset, content);
+        const guard = reader.guardState;
+        const last = Buffer.allocUnsafe(WordGuard.overlap);
+        copier?.copy({ ...files, ...range, position: bytes, ...(guard === undefined ? {} : { guard }) }, (content) => {
           digest.update(content);
-          offset += content.length;
+          const count = Math.min(content.length, last.length);
+          last.copyWithin(0, count);
+          content.copy(last, last.length - count, content.length - count);
         });
         bytes += range.length;
+        reader.passTo(range.start + range.length, last);
         continue;
       }
       const filled = reader.fill(block, 0);

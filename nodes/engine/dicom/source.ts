@@ -78,9 +78,16 @@ export class ByteSource {
   latin1(offset: number, count: number): string {
     const { bytes, base, filled } = this.#active;
     if (offset >= base && offset + count <= base + filled) return bytes.toString('latin1', offset - base, offset - base + count);
+    return this.range(offset, count).toString('latin1');
+  }
+
+  /** A range, from the windows or else from the file, without moving a window. Valid until the next call. */
+  range(offset: number, count: number): Buffer {
+    const { bytes, base, filled } = this.#active;
+    if (offset >= base && offset + count <= base + filled) return bytes.subarray(offset - base, offset - base + count);
     const range = Buffer.allocUnsafe(count);
     this.copy(offset, count, range, 0);
-    return range.toString('latin1');
+    return range;
   }
 
   #move(offset: number, count: number): number {

@@ -181,7 +181,7 @@ export class Walk {
     if (this.#bytes.length === 0) return;
     const value = (gone: readonly number[], i: number): string => this.#source.latin1(gone[i]!, gone[i + 1]! - gone[i]!);
     for (let i = 0; i < this.#goneText.length; i += 2) words.add(value(this.#goneText, i));
-    for (let i = 0; i < this.#goneBytes.length; i += 2) words.addOfBytes(value(this.#goneBytes, i));
+    for (let i = 0; i < this.#goneBytes.length; i += 2) words.addOfBytes(this.#source.range(this.#goneBytes[i]!, this.#goneBytes[i + 1]! - this.#goneBytes[i]!));
   }
 
   /** Whether a value of numbers or bytes, but pixels, holds the elements behind it; in words and UIDs the rules would see them. */

@@ -10,6 +10,14 @@ export class Leak extends Error {}
 /** Bytes that two looks at the parts of one value share, so that no word is missed between them. */
 const OVERLAP = WordSearch.longest - 1;
 
+/** Where a guard is, as data: for a guard on another thread. */
+export interface GuardState {
+  readonly words: readonly string[];
+  readonly watched: readonly number[];
+  /** The last bytes that were seen of a value that goes on. */
+  readonly held: Uint8Array;
+}
+
 /** For one file after another; `begin` starts a new one. */
 export class WordGuard {
   readonly #search = new WordSearch();
@@ -28,6 +36,26 @@ export class WordGuard {
     this.#held = 0;
     return this.#search;
   }
+
+  get state(): GuardState {
+    return { words: this.#search.words, watched: this.#watched.slice(this.#next), held: Uint8Array.from(this.#seam.subarray(0, this.#held)) };
+  }
+
+  /** Goes on where another guard is. */
+  resume({ words, watched, held }: GuardState): void {
+    const search = this.begin(watched);
+    for (const word of words) search.know(word);
+    this.#seam.set(held);
+    this.#held = held.length;
+  }
+
+  /** Goes on behind what another guard has seen; `last` are the bytes before `end` in the source, OVERLAP of them or all there were. */
+  passTo(end: number, last: Buffer): void {
+    this.#held = 0;
+    this.see(end - last.length, last, 0, last.length);
+  }
+
+  static readonly overlap = OVERLAP;
 
   /** Whether there is anything to look for. */
   get needed(): boolean {

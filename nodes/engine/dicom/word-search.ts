@@ -5,8 +5,6 @@ const LONGEST = 64;
 const MOST_WORDS = 4096;
 /** Bytes are looked at in pairs as the processor reads them, at every fourth byte: each word begins, or has begun, within three. */
 const STEP = 4;
-/** Fewer different bytes than this are a ruler, a counter, or a grey that is everywhere. */
-const LEAST_DIFFERENT = 3;
 
 /** What parts a value into words: delimiters of values and names, and control characters. Words of fewer than six are found in any noise. */
 const WORDS = /[\x21-\x3c\x3e-\x5b\x5d\x5f-\x7e\x80-\xff]{6,}/g;
@@ -25,13 +23,13 @@ const IN_WORDS = Uint8Array.from({ length: 256 }, (_, byte) => (byte > 0x20 && b
 const CONTROL = Uint8Array.from({ length: 256 }, (_, byte) => ((byte < 0x20 && ![0, 9, 10, 12, 13, 27].includes(byte)) || byte === 0x7f ? 1 : 0));
 
 /** Whether a value is too much of a noise for a text in any character set, or for elements and records with text in them. */
-function isNoise(value: string): boolean {
+function isNoise(value: Uint8Array): boolean {
   if (value.length < SHORTEST_NOISE) return false;
   let high = 0;
   let controls = 0;
   let nuls = 0;
   for (let i = 0; i < value.length; i += 1) {
-    const code = value.charCodeAt(i);
+    const code = value[i]!;
     high += code >> 7;
     controls += CONTROL[code]!;
     if (code === 0) nuls += 1;
@@ -43,23 +41,47 @@ const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Two bytes as the one number that the processor makes of them. */
 const pairOf = (first: number, second: number): number => (LITTLE_ENDIAN ? second << 8 | first : first << 8 | second);
+/** Of the second byte of a pair, the bits of which each character of a word has one at least. */
+const SECOND_IN_WORD = LITTLE_ENDIAN ? 0xe0_00 : 0xe0;
 
-function hasDifferent(text: string, least: number): boolean {
-  const seen: number[] = [];
-  for (let i = 0; i < text.length && seen.length < least; i += 1) {
+/** Whether a text has three different characters. */
+function isVaried(text: string): boolean {
+  const first = text.charCodeAt(0);
+  let second = first;
+  for (let i = 1; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
-    if (!seen.includes(code)) seen.push(code);
+    if (code === first || code === second) continue;
+    if (second !== first) return true;
+    second = code;
   }
-  return seen.length >= least;
+  return false;
 }
 
 /**
- * Where the next pair is that begins somewhere in a word, from `start` to before `end` in steps of STEP bytes; -1 where there
- * is none. A function that does nothing else, and four steps at once: in pixels it goes round a hundred million times.
+ * From `start` on in steps of STEP bytes, how far no pair stands in a word, or as far as eight steps at once reach before
+ * `end`. A function that does nothing else: in pixels it goes round a hundred million times. Most pixels have so few bits that
+ * none of their high bytes is a character, which is seen without looking any of them up.
  */
-function nextPair(pairs: Uint8Array, read: Uint16Array, start: number, end: number): number {
+function pass(pairs: Uint8Array, read: Uint16Array, start: number, end: number): number {
   let i = start;
-  for (; i + 6 < end && (pairs[read[i]!]! | pairs[read[i + 2]!]! | pairs[read[i + 4]!]! | pairs[read[i + 6]!]!) === 0; i += 8);
+  for (; i + 14 < end; i += 16) {
+    const a = read[i]!;
+    const b = read[i + 2]!;
+    const c = read[i + 4]!;
+    const d = read[i + 6]!;
+    const e = read[i + 8]!;
+    const f = read[i + 10]!;
+    const g = read[i + 12]!;
+    const h = read[i + 14]!;
+    if (((a | b | c | d | e | f | g | h) & SECOND_IN_WORD) === 0) continue;
+    if ((pairs[a]! | pairs[b]! | pairs[c]! | pairs[d]! | pairs[e]! | pairs[f]! | pairs[g]! | pairs[h]!) !== 0) return i;
+  }
+  return i;
+}
+
+/** Where the next pair is that stands somewhere in a word, from `start` to before `end` in steps of STEP bytes; -1 where there is none. */
+function nextPair(pairs: Uint8Array, read: Uint16Array, start: number, end: number): number {
+  let i = pass(pairs, read, start, end);
   for (; i < end; i += 2) if (pairs[read[i]!] === 1) return i;
   return -1;
 }
@@ -82,6 +104,11 @@ export class WordSearch {
     return this.#known.size === 0;
   }
 
+  /** What is looked for. Another search `know`s the same by them. */
+  get words(): readonly string[] {
+    return [...this.#known];
+  }
+
   clear(): void {
     if (this.empty) return;
     this.#pairs.fill(0);
@@ -92,16 +119,16 @@ export class WordSearch {
   /** The words of a value of text, by `latin1`. */
   add(value: string): void {
     WORDS.lastIndex = 0;
-    for (let found = WORDS.exec(value); found !== null; found = WORDS.exec(value)) this.#know(found[0]);
+    for (let found = WORDS.exec(value); found !== null; found = WORDS.exec(value)) this.know(found[0]);
   }
 
   /**
-   * The words of a value of bytes, by `latin1`: all that a text has, and of what is noise those that noise hardly has: of ASCII
+   * The words of a value of bytes: all that a text has, and of what is noise those that noise hardly has: of ASCII
    * alone, in UTF-8, and what ends with a NUL as strings in records do.
    */
-  addOfBytes(value: string): void {
+  addOfBytes(value: Buffer): void {
     if (!isNoise(value)) {
-      this.add(value);
+      this.add(value.toString('latin1'));
       return;
     }
     for (let at = 0; at < value.length; at += 1) {
@@ -111,27 +138,28 @@ export class WordSearch {
       /** Bytes that a character of UTF-8 still wants. */
       let more = 0;
       for (; at < value.length; at += 1) {
-        const code = value.charCodeAt(at);
+        const code = value[at]!;
         if (IN_WORDS[code] === 0) break;
         if (code < 0x80) {
           utf8 &&= more === 0;
           continue;
         }
-        if (at - ascii >= SHORTEST) this.#know(value.slice(ascii, at));
+        if (at - ascii >= SHORTEST) this.know(value.toString('latin1', ascii, at));
         ascii = at + 1;
         if (more > 0 && code < 0xc0) more -= 1;
         else if (more === 0 && code >= 0xc2 && code <= 0xf4) more = code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
         else utf8 = false;
       }
-      if (at - ascii >= SHORTEST) this.#know(value.slice(ascii, at));
-      const wanted = at >= value.length || value.charCodeAt(at) === 0 || utf8 && more === 0;
-      if (ascii > start && at - start >= SHORTEST && wanted) this.#know(value.slice(start, at));
+      if (at - ascii >= SHORTEST) this.know(value.toString('latin1', ascii, at));
+      const wanted = at >= value.length || value[at] === 0 || utf8 && more === 0;
+      if (ascii > start && at - start >= SHORTEST && wanted) this.know(value.toString('latin1', start, at));
     }
   }
 
-  #know(word: string): void {
+  /** One word; what is too plain to be looked for is not. */
+  know(word: string): void {
     const text = word.slice(0, LONGEST);
-    if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !hasDifferent(text, LEAST_DIFFERENT)) return;
+    if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !isVaried(text)) return;
     this.#places.clear();
     this.#known.add(text);
     for (let offset = 0; offset < STEP; offset += 1) this.#pairs[pairOf(text.charCodeAt(offset), text.charCodeAt(offset + 1))] = 1;

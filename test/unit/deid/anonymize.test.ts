@@ -72,7 +72,7 @@ test('files come out on the workers in the order they went in, without what is q
   assert.equal(result.files[0]?.modality, 'CT');
   for (const file of result.files) assert.equal(statSync(file.path).size, file.bytes);
   assert.equal(steps.at(-1), 150);
-  assert.equal(records.length, 3);
+  assert.equal(records.length, batchesOf(files).length);
   assert.ok(records.every((record) => record.profile === 'test' && record.stage === 'anonymize'));
   assert.equal(readdirSync(join(root, 'anonymize')).filter((name) => !name.endsWith('.dcm')).length, 0);
 });
@@ -165,9 +165,11 @@ test('an abort ends it with the reason of the signal', async (t) => {
 });
 
 test('batches are bounded by count and bytes, and a large file is one of its own', () => {
-  const sizes = (files: readonly number[]): number[][] => batchesOf(files.map((bytes) => ({ bytes }))).map((batch) => batch.map(({ bytes }) => bytes));
+  const sizes = (files: readonly number[]): number[][] => batchesOf(files.map((bytes) => ({ bytes })), 2).map((batch) => batch.map(({ bytes }) => bytes));
   const MIB = 1 << 20;
-  assert.deepEqual(sizes([500 * MIB, 1, 20 * MIB, 20 * MIB]), [[500 * MIB], [1, 20 * MIB], [20 * MIB]]);
-  assert.deepEqual(sizes(Array.from({ length: 130 }, () => 1)).map((batch) => batch.length), [64, 64, 2]);
+  assert.deepEqual(sizes([500 * MIB, 1, 20 * MIB, 20 * MIB, 200 * MIB]), [[500 * MIB], [1, 20 * MIB], [20 * MIB], [200 * MIB]]);
+  const counts = (files: readonly number[]): number[] => sizes(files).map((batch) => batch.length);
+  assert.deepEqual(counts(Array.from({ length: 330 }, () => 1)), [64, 64, 51, 38, 29, 21, 16, 12, 9, 8, 8, 8, 2]);
+  assert.deepEqual(counts(Array.from({ length: 160 }, () => MIB)), [32, 32, 24, 18, 13, 10, 7, 6, 4, 4, 4, 4, 2]);
   assert.deepEqual(sizes([]), []);
 });

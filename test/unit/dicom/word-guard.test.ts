@@ -57,6 +57,24 @@ test('a word that is not whole in one watched value is none', () => {
   }
 });
 
+test('a word is found wherever it stands while another guard looks on for a part of the value', () => {
+  const [here, there] = [new WordGuard(), new WordGuard()];
+  for (const [first, second] of [[150, 300], [110, 391], [103, 399], [250, 320]] as const) {
+    for (let at = 100; at + WORD.length <= 400; at += 1) {
+      const bytes = Buffer.alloc(500, 9);
+      bytes.write(WORD, at, 'latin1');
+      here.begin([20, 50, 100, 400, 450, 470]).add(WORD);
+      const found = leaks(here, bytes.subarray(0, first), 40) || (() => {
+        there.resume(here.state);
+        if (leaks(there, bytes.subarray(first, second), 70, first)) return true;
+        here.passTo(second, bytes.subarray(Math.max(first, second - WordGuard.overlap), second));
+        return leaks(here, bytes.subarray(second), 50, second);
+      })();
+      assert.ok(found, `${WORD} at ${at}, handed over at ${first} and back at ${second}`);
+    }
+  }
+});
+
 test('what was looked for in one file is not looked for in the next', () => {
   const guard = new WordGuard();
   const bytes = Buffer.alloc(500, 9);
