@@ -1,7 +1,7 @@
 /**
- * Copies long ranges of files on a second thread, and looks into them, while the thread that asks takes their digest: for half
- * a gigabyte each of the two costs as much as the other. Blocks pass through shared memory, so what is hashed is what is
- * written, and neither thread waits for the other while there are blocks on hand.
+ * Copies long ranges of files on a second thread while the thread that asks takes their digest: for half a gigabyte each of
+ * the two costs as much as the other. What is to be looked into is looked into by the one that is ahead. Blocks pass through
+ * shared memory, so what is hashed is what is written, and neither thread waits for the other while there are blocks on hand.
  */
 import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
@@ -15,6 +15,8 @@ export const BLOCK = 256 << 10;
 export const BLOCKS = 16;
 /** Places in the shared state; blocks filled and taken are counted from the beginning of an order. */
 export const STATE = { filled: 0, taken: 1, failed: 2, ready: 3, lengths: 4 } as const;
+/** Beside the length of a block: its copier has looked at it. */
+export const LOOKED_AT = 1 << 30;
 
 export interface CopierThread {
   readonly control: SharedArrayBuffer;
@@ -29,7 +31,7 @@ export interface CopyOrder {
   readonly start: number;
   readonly position: number;
   readonly length: number;
-  /** Looks at what is copied. */
+  /** Looks at blocks when there is time; at the others the asker has to look. */
   readonly guard?: GuardState;
 }
 
@@ -75,9 +77,10 @@ export class Copier {
 
   /**
    * Copies a range and shows every block of it, in order, valid during the call. Holds the calling thread until it is done.
+   * @param see is told of each block whether the order's guard has looked at it
    * @throws {Unreadable} where `from` is shorter; {Leak}; system errors; what `see` throws
    */
-  copy(order: CopyOrder, see: (block: Buffer) => void): void {
+  copy(order: CopyOrder, see: (block: Buffer, lookedAt: boolean) => void): void {
     const state = this.#state;
     for (const place of [STATE.filled, STATE.taken, STATE.failed]) Atomics.store(state, place, 0);
     const blocks = Buffer.from(this.#memory);
@@ -88,8 +91,9 @@ export class Copier {
         while (Atomics.load(state, STATE.filled) === taken) Atomics.wait(state, STATE.filled, taken);
         if (Atomics.load(state, STATE.failed) === 1) throw this.#failure();
         const at = taken % BLOCKS * BLOCK;
-        const length = state[STATE.lengths + taken % BLOCKS]!;
-        see(blocks.subarray(at, at + length));
+        const told = state[STATE.lengths + taken % BLOCKS]!;
+        const length = told & ~LOOKED_AT;
+        see(blocks.subarray(at, at + length), told !== length);
         done += length;
         Atomics.store(state, STATE.taken, taken + 1);
         Atomics.notify(state, STATE.taken);

@@ -5,34 +5,39 @@
  */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
-import { BLOCK, BLOCKS, STATE } from './copier';
+import { BLOCK, BLOCKS, LOOKED_AT, STATE } from './copier';
 import type { CopierThread, CopyFailure, CopyOrder } from './copier';
 import { Leak, WordGuard } from './word-guard';
 
-const lookout = new WordGuard();
+/** So many blocks ahead of the asker, this thread looks at what it copies. */
+const AHEAD = BLOCKS / 2;
 
-function guardOf({ guard }: CopyOrder): WordGuard | undefined {
-  if (guard === undefined) return undefined;
-  lookout.resume(guard);
-  return lookout;
-}
+const guard = new WordGuard();
 
 /** The asker has handed `state` over with nothing filled and nothing taken. */
 function copyRange(order: CopyOrder, state: Int32Array, blocks: Buffer): void {
   const { from, to, start, position, length } = order;
-  const guard = guardOf(order);
+  if (order.guard !== undefined) guard.resume(order.guard);
+  let seen = start;
   const source = openSync(from, constants.O_RDONLY);
   try {
     const target = openSync(to, constants.O_WRONLY);
     try {
+      let previous = blocks.subarray(0, 0);
       for (let done = 0, filled = 0; done < length; filled += 1) {
         for (let taken = Atomics.load(state, STATE.taken); filled - taken >= BLOCKS; taken = Atomics.load(state, STATE.taken)) Atomics.wait(state, STATE.taken, taken);
         const at = filled % BLOCKS * BLOCK;
         const read = readSync(source, blocks, at, Math.min(BLOCK, length - done), start + done);
         if (read === 0) throw Object.assign(new Error('the file is shorter than it was'), { offset: start + done });
-        guard?.see(start + done, blocks, at, at + read);
+        const looks = order.guard !== undefined && filled - Atomics.load(state, STATE.taken) >= AHEAD;
+        if (looks) {
+          if (seen < start + done) guard.passTo(start + done, previous.subarray(-WordGuard.overlap));
+          guard.see(start + done, blocks, at, at + read);
+          seen = start + done + read;
+        }
+        previous = blocks.subarray(at, at + read);
         for (let written = 0; written < read;) written += writeSync(target, blocks, at + written, read - written, position + done + written);
-        state[STATE.lengths + filled % BLOCKS] = read;
+        state[STATE.lengths + filled % BLOCKS] = looks ? read | LOOKED_AT : read;
         done += read;
         Atomics.add(state, STATE.filled, 1);
         Atomics.notify(state, STATE.filled);

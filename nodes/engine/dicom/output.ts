@@ -1,8 +1,10 @@
 /** Writes a planned file and takes its SHA-256 on the way; never more than a few MiB in memory. */
 import { createHash, hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { createDeflateRaw } from 'node:zlib';
 import { Copier } from './copier';
+import type { CopyOrder } from './copier';
 import type { Piece, Plan } from './plan';
 import type { ByteSource } from './source';
 import { WordGuard } from './word-guard';
@@ -51,7 +53,7 @@ class PlanReader {
     return at;
   }
 
-  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and `passTo` is to follow. */
+  /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and have to be shown, or passed. */
   takeRange(least: number): { readonly start: number; readonly length: number } | undefined {
     const piece = this.#piece;
     if (!this.#next() || piece.literal || piece.length < least) return undefined;
@@ -65,7 +67,12 @@ class PlanReader {
     return this.#guard?.state;
   }
 
-  /** A range was read elsewhere up to `end`; `last` are the bytes before that. */
+  /** Bytes of a range that was taken, in order. @throws {Leak} */
+  show(offset: number, content: Buffer): void {
+    this.#guard?.see(offset, content, 0, content.length);
+  }
+
+  /** The bytes of a range up to `end` were looked at elsewhere; `last` are those before that. */
   passTo(end: number, last: Buffer): void {
     this.#guard?.passTo(end, last);
   }
@@ -122,6 +129,28 @@ function writeSmall(target: number, head: Buffer, reader: PlanReader): Written {
   }
 }
 
+/** Copies a range that was taken from `reader`; what the copier has no time to look at is looked at here. */
+function copyLong(copier: Copier, reader: PlanReader, order: Omit<CopyOrder, 'guard'>, digest: Hash): void {
+  const guard = reader.guardState;
+  /** The bytes before `at`. */
+  const last = Buffer.allocUnsafe(WordGuard.overlap);
+  let at = order.start;
+  let passed = false;
+  copier.copy({ ...order, ...(guard === undefined ? {} : { guard }) }, (content, lookedAt) => {
+    if (!lookedAt) {
+      if (passed) reader.passTo(at, last);
+      reader.show(at, content);
+    }
+    passed = lookedAt;
+    digest.update(content);
+    at += content.length;
+    const count = Math.min(content.length, last.length);
+    last.copyWithin(0, count);
+    content.copy(last, last.length - count, content.length - count);
+  });
+  if (passed) reader.passTo(at, last);
+}
+
 function writeLarge(target: number, head: Buffer, reader: PlanReader, long: boolean, files: { readonly from: string; readonly to: string }): Written {
   const digest = createHash('sha256');
   const copier = long ? Copier.start() : undefined;
@@ -137,17 +166,9 @@ function writeLarge(target: number, head: Buffer, reader: PlanReader, long: bool
     for (;;) {
       // Until the other thread has started, this one does both.
       const range = copier?.ready === true ? reader.takeRange(LONG) : undefined;
-      if (range !== undefined) {
-        const guard = reader.guardState;
-        const last = Buffer.allocUnsafe(WordGuard.overlap);
-        copier?.copy({ ...files, ...range, position: bytes, ...(guard === undefined ? {} : { guard }) }, (content) => {
-          digest.update(content);
-          const count = Math.min(content.length, last.length);
-          last.copyWithin(0, count);
-          content.copy(last, last.length - count, content.length - count);
-        });
+      if (copier !== undefined && range !== undefined) {
+        copyLong(copier, reader, { ...files, ...range, position: bytes }, digest);
         bytes += range.length;
-        reader.passTo(range.start + range.length, last);
         continue;
       }
       const filled = reader.fill(block, 0);
