@@ -37,6 +37,30 @@ function isNoise(value: Uint8Array): boolean {
   return high * NOISE.high > value.length && controls * NOISE.controls > value.length && controls > nuls * NOISE.controlsPerNul;
 }
 
+/** Bytes of the longest stretch of ASCII. Without a branch: in noise, none would be foreseen by the processor. */
+function longestAscii(value: Uint8Array, start: number, end: number): number {
+  let longest = 0;
+  let count = 0;
+  for (let at = start; at < end; at += 1) {
+    count = (count + 1) * (value[at]! >> 7 ^ 1);
+    longest = Math.max(longest, count);
+  }
+  return longest;
+}
+
+/** Whether the bytes are whole characters of UTF-8. */
+function isUtf8(value: Uint8Array, start: number, end: number): boolean {
+  /** Bytes that a character still wants. */
+  let more = 0;
+  for (let at = start; at < end; at += 1) {
+    const code = value[at]!;
+    if (more > 0 ? code < 0x80 || code > 0xbf : code >= 0x80 && (code < 0xc2 || code > 0xf4)) return false;
+    if (more > 0) more -= 1;
+    else if (code >= 0x80) more = code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
+  }
+  return more === 0;
+}
+
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Two bytes as the one number that the processor makes of them. */
@@ -133,27 +157,21 @@ export class WordSearch {
     }
     for (let at = 0; at < value.length; at += 1) {
       const start = at;
-      let ascii = at;
-      let utf8 = true;
-      /** Bytes that a character of UTF-8 still wants. */
-      let more = 0;
-      for (; at < value.length; at += 1) {
-        const code = value[at]!;
-        if (IN_WORDS[code] === 0) break;
-        if (code < 0x80) {
-          utf8 &&= more === 0;
-          continue;
-        }
-        if (at - ascii >= SHORTEST) this.know(value.toString('latin1', ascii, at));
-        ascii = at + 1;
-        if (more > 0 && code < 0xc0) more -= 1;
-        else if (more === 0 && code >= 0xc2 && code <= 0xf4) more = code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
-        else utf8 = false;
-      }
-      if (at - ascii >= SHORTEST) this.know(value.toString('latin1', ascii, at));
-      const wanted = at >= value.length || value[at] === 0 || utf8 && more === 0;
-      if (ascii > start && at - start >= SHORTEST && wanted) this.know(value.toString('latin1', start, at));
+      while (at < value.length && IN_WORDS[value[at]!] === 1) at += 1;
+      if (at - start >= SHORTEST) this.#addOfNoise(value, start, at);
     }
+  }
+
+  /** The words of noise between two delimiters. */
+  #addOfNoise(value: Buffer, start: number, end: number): void {
+    const ascii = longestAscii(value, start, end);
+    for (let from = start, at = start; ascii >= SHORTEST && at <= end; at += 1) {
+      if (at < end && value[at]! < 0x80) continue;
+      if (at - from >= SHORTEST) this.know(value.toString('latin1', from, at));
+      from = at + 1;
+    }
+    const wanted = ascii < end - start && (end >= value.length || value[end] === 0 || isUtf8(value, start, end));
+    if (wanted) this.know(value.toString('latin1', start, end));
   }
 
   /** One word; what is too plain to be looked for is not. */
