@@ -101,7 +101,7 @@ describe('hostile archives through flow 01 in a real Node-RED', () => {
       const userDir = join(root, 'user');
       const inbox = join(data, 'inbox');
       for (const folder of [inbox, userDir]) mkdirSync(folder, { recursive: true });
-      const flow = exampleFlow('01', { 'exdicom-folder-in': { interval: '0.3', stable: '0.3', maxWait: '0.02' }, 'exdicom-ledger': { quiet: '2', reserve: '1' } });
+      const flow = exampleFlow('01', { 'exdicom-folder-in': { interval: '2', stable: '1', maxWait: '0.02' }, 'exdicom-ledger': { quiet: '2', reserve: '1' } });
       const port = String(await freePort());
       await using red = await NodeRed.start({ flows: flow, userDir, env: { EXDICOM_DATA: data, EXDICOM_DEID_KEY: 'a key of the torture, longer than thirty-two characters', EXDICOM_LISTEN_PORT: port, EXDICOM_PACS_PORT: port, EXDICOM_PACS_HOST: '127.0.0.1', EXDICOM_PACS_AET: '', EXDICOM_AET: '', EXDICOM_PACS_LEVEL: '', TMPDIR: root } });
       const idle = peakOf(red.pid);

@@ -1,6 +1,7 @@
 /** Positional, synchronous reading of one file or of the volumes of a set as if they were one. For workers only. */
 import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { giveBack } from '../memory';
 
 const readLater = promisify(read);
 
@@ -36,6 +37,7 @@ export class ByteSource implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { fd } of this.#volumes) closeSync(fd);
+    giveBack(this.#window);
   }
 
   get volumes(): number {
@@ -89,6 +91,11 @@ export class ByteSource implements Disposable {
     }
     const from = position - this.#windowStart;
     return this.#window.subarray(from, Math.min(from + length, this.#windowEnd - this.#windowStart));
+  }
+
+  /** Gives back what `read` or `view` returned, unless it is the window. */
+  giveBack(bytes: Buffer): void {
+    if (bytes.buffer !== this.#window.buffer) giveBack(bytes);
   }
 
   /** `length` bytes from `position` in blocks; each is good until the next. Ends early where the source ends. */

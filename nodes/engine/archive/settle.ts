@@ -11,6 +11,7 @@ import type { DicomIdentity, Identification } from '../dicom/identity';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../dicom/identify';
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { giveBack } from '../memory';
 import type { FoundInstance } from '../ledger/ledger-types';
 import type { OwnPath, Sha256 } from '../model';
 import { sniff, SNIFF_BYTES } from './format';
@@ -139,7 +140,9 @@ export function settleBuffer(content: Buffer, n: number, context: SettleContext)
     const whole = identity.part10 ? content : Buffer.concat([part10Header(identity), dataSet]);
     const path = numbered(context, n, 'dcm');
     write(path, whole);
-    return instance(identity, context, path, whole.length, hash('sha256', whole), identity.part10 ? undefined : hash('sha256', dataSet));
+    const verdict = instance(identity, context, path, whole.length, hash('sha256', whole), identity.part10 ? undefined : hash('sha256', dataSet));
+    if (whole !== content) giveBack(whole);
+    return verdict;
   }
   const verdict = other(found, content.subarray(0, SNIFF_BYTES));
   if (typeof verdict !== 'string') return verdict;
@@ -264,7 +267,11 @@ export class Sink {
 
   /** The bytes are complete and right. */
   settle(): Verdict {
-    if (this.#memory !== undefined) return settleBuffer(this.#memory.subarray(0, this.#bytes), this.n, this.context);
+    if (this.#memory !== undefined) {
+      const verdict = settleBuffer(this.#memory.subarray(0, this.#bytes), this.n, this.context);
+      this.#forget();
+      return verdict;
+    }
     this.#close();
     if (this.#known !== undefined && this.#bytes === this.announced) {
       const path = numbered(this.context, this.n, 'dcm');
@@ -276,9 +283,15 @@ export class Sink {
 
   /** The bytes are not to be used. */
   discard(): void {
+    this.#forget();
     if (this.#fd === undefined) return;
     this.#close();
     unlinkSync(this.#path);
+  }
+
+  #forget(): void {
+    if (this.#memory !== undefined) giveBack(this.#memory);
+    this.#memory = undefined;
   }
 
   #close(): void {

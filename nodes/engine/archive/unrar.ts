@@ -2,6 +2,7 @@
  * unrar (compiled to WebAssembly in node-unrar-js) with our own hands under it: it reads volumes that we opened and writes
  * into sinks that we number, so no name of an archive ever reaches a disk, and sizes are watched while it writes.
  */
+import { readFileSync } from 'node:fs';
 import { Extractor } from 'node-unrar-js/dist/js/Extractor';
 import type { FileHeader, SeekMethod } from 'node-unrar-js/dist/js/Extractor';
 import { ExdicomError } from '../errors';
@@ -28,12 +29,27 @@ export interface UnrarInput {
 
 const FATAL_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
 
+/** What the loader that Emscripten generates takes of `Module`. */
+interface LoaderOptions {
+  instantiateWasm(imports: WebAssembly.Imports, receive: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void): WebAssembly.Exports;
+}
+
+/** Compiled once for this thread: each time would cost some MB of memory that is not given back soon, and be slower. */
+let compiled: WebAssembly.Module | undefined;
+
 /** A module of its own for every archive: its memory never shrinks, and one that was left by an exception stays broken. */
 async function loadModule(): Promise<UnrarModule> {
-  const factory = require('node-unrar-js/dist/js/unrar') as () => Promise<UnrarModule>;
+  const factory = require('node-unrar-js/dist/js/unrar') as (options: LoaderOptions) => Promise<UnrarModule>;
   const thread: NodeJS.EventEmitter = process;
   const before = FATAL_EVENTS.map((event) => new Set<unknown>(thread.rawListeners(event)));
-  const module = await factory();
+  const code = compiled ??= new WebAssembly.Module(readFileSync(require.resolve('node-unrar-js/dist/js/unrar.wasm')));
+  const module = await factory({
+    instantiateWasm(imports, receive) {
+      const instance = new WebAssembly.Instance(code, imports);
+      receive(instance, code);
+      return instance.exports;
+    },
+  });
   // Each module listens for fatal errors of the thread and throws them again; that would keep all of them in memory.
   for (const [i, event] of FATAL_EVENTS.entries()) {
     for (const listener of thread.rawListeners(event)) if (before[i]?.has(listener) !== true) thread.off(event, listener as () => void);

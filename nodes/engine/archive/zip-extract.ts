@@ -82,7 +82,8 @@ const hasCrc = (entry: ZipEntry): boolean => entry.aes?.version !== 2;
 
 /** @throws where it is not packed as the entry says, or comes to more bytes. */
 function inflate(packed: Buffer, { method, size }: ZipEntry): Buffer {
-  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, size) };
+  // With room for one more, all comes out in one piece.
+  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, size + 1) };
   if (method === DEFLATED) return inflateRawSync(packed, options);
   if (method === ZSTANDARD) return zstdDecompressSync(packed, { ...options, params: ZSTANDARD_BOUNDS });
   const decode = DECODERS.get(method);
@@ -105,6 +106,7 @@ function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trail
   decryptor?.update(packed);
   if (decryptor !== undefined && !decryptor.authentic(trailer)) throw new EntryRefused('ENTRY_CRC');
   const content = inflate(packed, entry);
+  if (content.buffer !== packed.buffer) source.giveBack(packed);
   if (content.length !== entry.size) throw new EntryRefused('ENTRY_DAMAGED');
   if (hasCrc(entry) && crc32(content) !== entry.crc) throw new EntryRefused('ENTRY_CRC');
   return content;
@@ -196,8 +198,11 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
       const sink = small ? undefined : new Sink(n, context, entry.size);
       try {
         let verdict: Verdict;
-        if (sink === undefined) verdict = settleBuffer(unpackSmall(source, entry, opening), n, context);
-        else {
+        if (sink === undefined) {
+          const content = unpackSmall(source, entry, opening);
+          verdict = settleBuffer(content, n, context);
+          source.giveBack(content);
+        } else {
           await unpackLarge(source, entry, opening, sink);
           verdict = sink.settle();
         }

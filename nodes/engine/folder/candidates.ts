@@ -1,7 +1,7 @@
 /** What lies in a watched folder and could be a job: files, sets of volumes, sub-folders; each with a fingerprint of its state. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { lstat, opendir } from 'node:fs/promises';
-import { basename, join, relative } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { volumeSets } from '../archive/volumes';
 
 export interface CandidateFile {
@@ -48,9 +48,10 @@ export interface LookOptions {
 export async function look({ folder, subfolders, skip, signal }: LookOptions): Promise<readonly Candidate[]> {
   const found: CandidateFile[] = [];
   const candidates: Candidate[] = [];
+  const parent = join(folder, sep);
   for await (const entry of await opendir(folder)) {
     signal.throwIfAborted();
-    const path = join(folder, entry.name);
+    const path = `${parent}${entry.name}`;
     if (isUnfinished(entry.name) || skip(path)) continue;
     if (entry.isDirectory()) {
       const inside = subfolders ? await lookInto(path, signal) : undefined;
@@ -124,9 +125,7 @@ async function facts(path: string, name: string): Promise<CandidateFile | undefi
 }
 
 function fingerprintOf(files: readonly CandidateFile[]): string {
-  const hash = createHash('sha256');
-  for (const { name, bytes, mtimeMs } of files) hash.update(`${name}\0${bytes}\0${mtimeMs}\0`);
-  return hash.digest('hex').slice(0, 32);
+  return hash('sha256', files.map(({ name, bytes, mtimeMs }) => `${name}\0${bytes}\0${mtimeMs}\0`).join('')).slice(0, 32);
 }
 
 const byName = (a: CandidateFile, b: CandidateFile): number => (a.name < b.name ? -1 : Number(a.name > b.name));

@@ -64,6 +64,8 @@ export class Replay {
 
   /** Those attached under this key, or the one that stands in for a node that was imported anew or moved. */
   #of(key: SourceKey): readonly Attached[] | undefined {
+    const attached = this.#attached.get(key);
+    if (attached !== undefined) return attached;
     const found = standIn('message', key, this.#attached.keys());
     return found === undefined ? undefined : this.#attached.get(found);
   }
