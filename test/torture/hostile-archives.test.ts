@@ -19,8 +19,8 @@ import { amount, figures } from '../support/torture';
 import { drop } from '../unit/archive/dropping';
 
 const MEGABYTE = 1 << 20;
-/** Above what Node-RED itself takes at rest, some 140 MB: its own heap grows under any load, by some 40 MB more. */
-const MOST = 220 * MEGABYTE;
+/** Of the whole Node-RED with all its threads, of which some 140 MB are its own at rest. */
+const MOST = 300 * MEGABYTE;
 /** Of a process, as the system counts it. */
 const peakOf = (pid: number): number => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
 
@@ -139,7 +139,7 @@ describe('hostile archives through flow 01 in a real Node-RED', () => {
       assert.deepEqual(readdirSync(data).filter((name) => !/^(?:inbox|done|failed|quarantine|received|work|ledger\.sqlite(?:-wal|-shm)?|lock|journal|key|.*ballast.*|.*\.lock)$/.test(name)), []);
       assert.equal(existsSync(`/tmp/${TARGET}`), false);
       figures(title, { archives: told.size, 'waiting for a password': states['needs-password'] ?? 0, seconds: Math.round((performance.now() - began) / 1000), 'MB at rest': Math.round(idle / MEGABYTE), 'MB at most': Math.round(peak / MEGABYTE) });
-      assert.ok(peak - idle < MOST, `${Math.round(peak / MEGABYTE)} MB, at rest ${Math.round(idle / MEGABYTE)} MB`);
+      assert.ok(peak < MOST, `${Math.round(peak / MEGABYTE)} MB, at rest ${Math.round(idle / MEGABYTE)} MB`);
       return told;
     } finally {
       rmSync(root, { recursive: true, force: true });

@@ -1,18 +1,16 @@
 /** Positional, synchronous reading of one file or of the volumes of a set as if they were one. For workers only. */
 import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { giveBack } from '../memory';
+import { BLOCK, giveBack, giveBlock, takeBlock } from '../memory';
 
 const readLater = promisify(read);
-
-/** How much is read ahead, so that thousands of small entries cost few system calls. */
-const WINDOW = 1 << 20;
 
 export class ByteSource implements Disposable {
   /** Bytes of all volumes together. */
   readonly size: number;
   readonly #volumes: ReadonlyArray<{ readonly fd: number; readonly start: number; readonly end: number }>;
-  readonly #window = Buffer.allocUnsafeSlow(WINDOW);
+  /** What was read ahead, so that thousands of small entries cost few system calls. */
+  #window: Buffer | undefined;
   #windowStart = 0;
   #windowEnd = 0;
 
@@ -37,7 +35,8 @@ export class ByteSource implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { fd } of this.#volumes) closeSync(fd);
-    giveBack(this.#window);
+    if (this.#window !== undefined) giveBlock(this.#window);
+    this.#window = undefined;
   }
 
   get volumes(): number {
@@ -83,29 +82,34 @@ export class ByteSource implements Disposable {
 
   /** Up to `length` bytes out of the read-ahead window where they fit in there; good until the next call. */
   view(position: number, length: number): Buffer {
-    if (length > WINDOW) return this.read(position, length);
+    if (length > BLOCK) return this.read(position, length);
+    const window = this.#window ??= takeBlock();
     if (position < this.#windowStart || position + length > this.#windowEnd) {
       this.#windowStart = position;
       this.#windowEnd = position;
-      this.#windowEnd += this.readInto(this.#window, position);
+      this.#windowEnd += this.readInto(window, position);
     }
     const from = position - this.#windowStart;
-    return this.#window.subarray(from, Math.min(from + length, this.#windowEnd - this.#windowStart));
+    return window.subarray(from, Math.min(from + length, this.#windowEnd - this.#windowStart));
   }
 
   /** Gives back what `read` or `view` returned, unless it is the window. */
   giveBack(bytes: Buffer): void {
-    if (bytes.buffer !== this.#window.buffer) giveBack(bytes);
+    if (bytes.buffer !== this.#window?.buffer) giveBack(bytes);
   }
 
   /** `length` bytes from `position` in blocks; each is good until the next. Ends early where the source ends. */
   *blocks(position: number, length: number): Generator<Buffer, void, undefined> {
-    const block = Buffer.allocUnsafeSlow(Math.min(WINDOW, Math.max(1, length)));
-    for (let done = 0; done < length;) {
-      const count = this.readInto(block.subarray(0, Math.min(block.length, length - done)), position + done);
-      if (count === 0) return;
-      yield block.subarray(0, count);
-      done += count;
+    const block = takeBlock();
+    try {
+      for (let done = 0; done < length;) {
+        const count = this.readInto(block.subarray(0, Math.min(block.length, length - done)), position + done);
+        if (count === 0) return;
+        yield block.subarray(0, count);
+        done += count;
+      }
+    } finally {
+      giveBlock(block);
     }
   }
 }

@@ -11,7 +11,7 @@ import type { DicomIdentity, Identification } from '../dicom/identity';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../dicom/identify';
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
-import { giveBack } from '../memory';
+import { BLOCK, giveBack, withBlock } from '../memory';
 import type { FoundInstance } from '../ledger/ledger-types';
 import type { OwnPath, Sha256 } from '../model';
 import { sniff, SNIFF_BYTES } from './format';
@@ -19,7 +19,6 @@ import type { ArchiveFormat } from './format';
 
 /** Entries up to this size are held in memory; larger ones never. */
 export const SMALL = 16 << 20;
-const BLOCK = 1 << 20;
 
 export interface SettleContext {
   /** The job's stage folder. */
@@ -71,20 +70,19 @@ function instance(identity: DicomIdentity, context: SettleContext, path: OwnPath
   };
 }
 
-/** For files that are read by this thread, one after another. */
-const block = Buffer.allocUnsafeSlow(BLOCK);
-
 /** SHA-256 of a file from `offset` on. */
 function digestOf(path: string, offset = 0): { readonly bytes: number; readonly sha256: string } {
   const fd = openSync(path, 'r');
   try {
-    const digest = createHash('sha256');
-    let at = offset;
-    for (let count = readSync(fd, block, 0, BLOCK, at); count > 0; count = readSync(fd, block, 0, BLOCK, at)) {
-      digest.update(block.subarray(0, count));
-      at += count;
-    }
-    return { bytes: at, sha256: digest.digest('hex') };
+    return withBlock((block) => {
+      const digest = createHash('sha256');
+      let at = offset;
+      for (let count = readSync(fd, block, 0, BLOCK, at); count > 0; count = readSync(fd, block, 0, BLOCK, at)) {
+        digest.update(block.subarray(0, count));
+        at += count;
+      }
+      return { bytes: at, sha256: digest.digest('hex') };
+    });
   } finally {
     closeSync(fd);
   }

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { createInflateRaw, createZstdDecompress, crc32, inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { BLOCK, giveBlock, takeBlock } from '../memory';
 import type { ByteSource } from './byte-source';
 import { EntryRefused } from './entry-refused';
 import { PackedBytes } from './packed-bytes';
@@ -112,23 +113,25 @@ function unpackSmall(source: ByteSource, entry: ZipEntry, { start, length, trail
   return content;
 }
 
-const BLOCK = 1 << 20;
-
 /** Gives `length` bytes from `start` to `take` in blocks, and reads the next one meanwhile. Ends early where the source ends. */
 async function readAhead(source: ByteSource, start: number, length: number, take: (block: Buffer) => Promise<void>): Promise<void> {
-  const buffers = [Buffer.allocUnsafeSlow(BLOCK), Buffer.allocUnsafeSlow(BLOCK)] as const;
-  let at = start;
-  const next = async (buffer: Buffer): Promise<Buffer> => {
-    const block = buffer.subarray(0, await source.fill(buffer.subarray(0, Math.min(BLOCK, start + length - at)), at));
-    at += block.length;
-    return block;
-  };
-  for (let turn = 1, block = await next(buffers[0]); block.length > 0; turn ^= 1) {
-    // Neither is left behind when the other fails: they use buffers and files that go then.
-    const [following, taken] = await Promise.allSettled([next(buffers[turn === 1 ? 1 : 0]), take(block)]);
-    if (taken.status === 'rejected') throw taken.reason;
-    if (following.status === 'rejected') throw following.reason;
-    block = following.value;
+  const buffers = [takeBlock(), takeBlock()] as const;
+  try {
+    let at = start;
+    const next = async (buffer: Buffer): Promise<Buffer> => {
+      const block = buffer.subarray(0, await source.fill(buffer.subarray(0, Math.min(BLOCK, start + length - at)), at));
+      at += block.length;
+      return block;
+    };
+    for (let turn = 1, block = await next(buffers[0]); block.length > 0; turn ^= 1) {
+      // Neither is left behind when the other fails: they use buffers and files that go then.
+      const [following, taken] = await Promise.allSettled([next(buffers[turn === 1 ? 1 : 0]), take(block)]);
+      if (taken.status === 'rejected') throw taken.reason;
+      if (following.status === 'rejected') throw following.reason;
+      block = following.value;
+    }
+  } finally {
+    for (const buffer of buffers) giveBlock(buffer);
   }
 }
 

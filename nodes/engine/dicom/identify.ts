@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { constants, inflateRawSync } from 'node:zlib';
+import { withBlock } from '../memory';
 import { directoryReferences } from './directory';
 import { elementEnd, isItemTag, newHeader, readHeader } from './elements';
 import type { Encoding } from './elements';
@@ -31,8 +32,6 @@ const ISSUER = 0x00100021;
 const STUDY = 0x0020000d;
 const SERIES = 0x0020000e;
 
-const window = Buffer.allocUnsafeSlow(1 << 20);
-
 /**
  * Reads as much of the file as it needs, not more than 256 MiB and mostly 64 KiB.
  * @throws system errors of opening and reading
@@ -40,7 +39,7 @@ const window = Buffer.allocUnsafeSlow(1 << 20);
 export function identifyFile(path: string): Identification {
   const fd = openSync(path, 'r');
   try {
-    return identify(ByteSource.file(fd, fstatSync(fd).size, window, FIRST_READ, MOST_READ));
+    return withBlock((window) => identify(ByteSource.file(fd, fstatSync(fd).size, window, FIRST_READ, MOST_READ)));
   } catch (thrown) {
     if (thrown instanceof NeedMore) return { kind: 'unreadable', code: 'DICOM_UNREADABLE', offset: MOST_READ };
     throw thrown;

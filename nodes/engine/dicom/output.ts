@@ -3,6 +3,7 @@ import { createHash, hash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { createDeflateRaw } from 'node:zlib';
+import { BLOCK, giveBlock, takeBlock } from '../memory';
 import { Copier } from './copier';
 import type { CopyOrder } from './copier';
 import type { Piece, Plan } from './plan';
@@ -10,7 +11,6 @@ import type { ByteSource } from './source';
 import { WordGuard } from './word-guard';
 import type { GuardState } from './word-guard';
 
-const BLOCK = 1 << 20;
 /** Ranges of at least so many bytes are copied by a second thread while this one hashes; a smaller file does not start it. */
 const LONG = 8 << 20;
 /** A new file, by numbers: their names are looked up at every call. */
@@ -20,10 +20,6 @@ export interface Written {
   readonly bytes: number;
   readonly sha256: string;
 }
-
-const blocks: Buffer[] = [];
-const takeBlock = (): Buffer => blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK);
-const giveBlock = (block: Buffer): void => { if (blocks.length < 3) blocks.push(block); };
 
 /** What is written: a plan, what it is a plan of, and who looks on, if anybody. */
 export interface Planned {

@@ -3,6 +3,7 @@
  * copied byte for byte; no value of any size is held in memory.
  */
 import { closeSync, fstatSync, openSync, rmSync } from 'node:fs';
+import { takeBlock } from '../memory';
 import { dictionaryVr } from './dictionary';
 import { UNDEFINED } from './elements';
 import { measure } from './extent';
@@ -21,7 +22,6 @@ import { View } from './view';
 import { REPORTED, Walk } from './walk';
 import { Leak, WordGuard } from './word-guard';
 
-const WINDOW = 1 << 20;
 const FIRST_READ = 64 << 10;
 
 /** What a rewrite works with; kept for the next one. */
@@ -39,7 +39,7 @@ const idle: Tools[] = [];
  * @throws what the rules throw, and system errors; nothing is left at `to` then.
  */
 export async function rewriteFile(from: string, to: string, rules: Rules): Promise<RewriteResult> {
-  const tools = idle.pop() ?? { window: Buffer.allocUnsafeSlow(WINDOW), plan: new Plan(), guard: new WordGuard() };
+  const tools = idle.pop() ?? { window: takeBlock(), plan: new Plan(), guard: new WordGuard() };
   const fd = openSync(from, 'r');
   try {
     const { size } = fstatSync(fd);

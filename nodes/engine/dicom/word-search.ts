@@ -165,13 +165,18 @@ export class WordSearch {
   /** The words of noise between two delimiters. */
   #addOfNoise(value: Buffer, start: number, end: number): void {
     const ascii = longestAscii(value, start, end);
-    for (let from = start, at = start; ascii >= SHORTEST && at <= end; at += 1) {
+    if (ascii >= SHORTEST) this.#addAscii(value, start, end);
+    const wanted = ascii < end - start && (end >= value.length || value[end] === 0 || isUtf8(value, start, end));
+    if (wanted) this.know(value.toString('latin1', start, end));
+  }
+
+  #addAscii(value: Buffer, start: number, end: number): void {
+    let from = start;
+    for (let at = start; at <= end; at += 1) {
       if (at < end && value[at]! < 0x80) continue;
       if (at - from >= SHORTEST) this.know(value.toString('latin1', from, at));
       from = at + 1;
     }
-    const wanted = ascii < end - start && (end >= value.length || value[end] === 0 || isUtf8(value, start, end));
-    if (wanted) this.know(value.toString('latin1', start, end));
   }
 
   /** One word; what is too plain to be looked for is not. */

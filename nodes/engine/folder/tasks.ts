@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { identifyFile } from '../dicom/identify';
 import { toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { withBlock } from '../memory';
 import type { DicomFile } from '../model';
 import type { Task } from '../workers/task';
 import { seemsWhole } from './whole';
@@ -23,15 +24,12 @@ export type CopyResult =
   | { readonly instance: number; readonly ok: true }
   | { readonly instance: number; readonly ok: false; readonly code: ErrorCode };
 
-const CHUNK = 1 << 20;
-
 /** Writes each file whole under a temporary name, fsyncs, renames, reads it again and compares the digest. */
 const copy: Task<{ readonly orders: readonly CopyOrder[]; readonly marker: string }, readonly CopyResult[]> = ({ orders, marker }, context) => {
-  const buffer = Buffer.allocUnsafe(CHUNK);
   const folders = new Set<string>();
   const results: CopyResult[] = [];
   for (const order of orders) {
-    results.push(copyOne(order, marker, buffer));
+    results.push(withBlock((buffer) => copyOne(order, marker, buffer)));
     folders.add(dirname(order.to));
     context.progress(results.length, orders.length);
   }

@@ -21,12 +21,15 @@ interface Waiting {
   readonly reject: (error: ExdicomError) => void;
 }
 
+/** Its garbage is rows and messages, gone at once: with less room for them it is collected more often, and costs as little. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 6 };
+
 /**
  * Opens the store of a directory, and the journal beside it.
  * @throws {ExdicomError} LEDGER_LOCKED, LEDGER_NEWER, LEDGER_DAMAGED, DISK_FULL, STORAGE_FAILED
  */
 export async function openStore(setup: StoreSetup): Promise<StoreClient> {
-  const worker = new Worker(join(__dirname, 'store-worker.js'), { workerData: setup, name: 'exdicom-ledger' });
+  const worker = new Worker(join(__dirname, 'store-worker.js'), { workerData: setup, name: 'exdicom-ledger', resourceLimits: RESOURCE_LIMITS });
   const waiting = new Map<number, Waiting>();
   let failed: ((error: ExdicomError) => void) | undefined;
   let journalTold: ((failure: ErrorCode | undefined) => void) | undefined;

@@ -6,11 +6,11 @@ import {
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
+import { withBlock } from '../memory';
 import type { OwnPath, Sha256 } from '../model';
 import type { Task, TaskContext } from '../workers/task';
 import { verify } from './verify-journal';
 
-const CHUNK = 1 << 20;
 
 export interface SpoolInput {
   /** Absolute; made by the ledger. */
@@ -87,14 +87,13 @@ function spoolOne(item: SpoolInput['items'][number], target: string, buffer: Buf
  * @throws {ExdicomError} SOURCE_GONE, SOURCE_UNREADABLE, SOURCE_CHANGED, DISK_FULL, STORAGE_FAILED
  */
 function spool({ folder, first, items }: SpoolInput, context: TaskContext): SpooledFile[] {
-  const buffer = Buffer.allocUnsafe(CHUNK);
   const total = items.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
-  const spooled = items.map((item, index) => {
+  const spooled = withBlock((buffer) => items.map((item, index) => {
     const path = join(folder, itemName(first + index));
     const sha256 = spoolOne(item, path, buffer, (read) => { context.progress(done += read, total); });
     return { path: path as OwnPath, bytes: item.bytes, sha256 };
-  });
+  }));
   syncFolder(folder);
   syncFolder(dirname(folder));
   return spooled;
@@ -108,12 +107,14 @@ export interface FileLook {
 }
 
 /** SHA-256 of a whole file. */
-function digestFile(path: string, buffer: Buffer): Sha256 {
+function digestFile(path: string): Sha256 {
   const handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const hash = createHash('sha256');
-    for (let read = readSync(handle, buffer, 0, buffer.length, null); read > 0; read = readSync(handle, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, read));
-    return hash.digest('hex') as Sha256;
+    return withBlock((buffer) => {
+      const hash = createHash('sha256');
+      for (let read = readSync(handle, buffer, 0, buffer.length, null); read > 0; read = readSync(handle, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, read));
+      return hash.digest('hex') as Sha256;
+    });
   } finally {
     closeSync(handle);
   }
@@ -121,13 +122,12 @@ function digestFile(path: string, buffer: Buffer): Sha256 {
 
 /** What lies on disk under each path; undefined where no readable file does. With `digest` the contents are hashed. */
 function look({ paths, digest }: { readonly paths: readonly string[]; readonly digest: boolean }, context: TaskContext): Array<FileLook | undefined> {
-  const buffer = Buffer.allocUnsafe(digest ? CHUNK : 0);
   return paths.map((path, index) => {
     try {
       const stats = statSync(path, { throwIfNoEntry: false });
       if (stats === undefined || !stats.isFile()) return undefined;
       const { size: bytes, mtimeMs } = stats;
-      return digest ? { bytes, mtimeMs, sha256: digestFile(path, buffer) } : { bytes, mtimeMs };
+      return digest ? { bytes, mtimeMs, sha256: digestFile(path) } : { bytes, mtimeMs };
     } catch {
       return undefined;
     } finally {

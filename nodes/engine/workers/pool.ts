@@ -23,7 +23,7 @@ export interface RunOptions {
 }
 
 /** Heap bounds of a worker; buffers lie outside and are bounded by the tasks themselves. */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 32 };
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 12 };
 
 /** Milliseconds until an idle thread ends: it holds some 20 MB, and a new one costs half a second of processor time until it is quick. */
 const IDLE = 5 * 60_000;
