@@ -1,13 +1,16 @@
 /** Memory of buffers that is given back, or kept for the next, by who is done with it and not by the garbage collector. */
 
+/** No pool out of which Node.js or anybody cuts small buffers is larger. */
+const LARGEST_POOL = 128 << 10;
+
 /**
  * Gives the memory of a buffer back at once. Otherwise that of a hundred files waits for the garbage to be collected, which
  * counts only what lies in the heap as urgent. `bytes`, and whatever shares their memory, are empty from then on.
  */
 export function giveBack(bytes: Buffer): void {
   const { buffer } = bytes;
-  // What is smaller lies in a pool beside others.
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+  // What is smaller may lie in a pool beside others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > LARGEST_POOL) buffer.transfer(0);
 }
 
 /** Bytes of a block: of what is read or written at a time. */
