@@ -1,6 +1,6 @@
 // Measures the pack beside its peers on the same data, in one run: de-identification, sending, extraction, and what each
 // does to Node-RED's memory and event loop.
-//   npm run bench                      everything (under ten minutes)
+//   npm run bench                      everything (some twelve minutes)
 //   npm run bench -- deid store tiny   only these parts (deid, store, extract, job) and loads (ct, multiframe, tiny)
 //   EXDICOM_BENCH_ROUNDS=5             rounds in turn, of which the medians are told; 3 unless told otherwise
 import { execFileSync } from 'node:child_process';

@@ -1,9 +1,9 @@
 /** `npm run bench`: the pack beside its peers, on the same data, in one run. Data and results lie in memory where the system offers that. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { LOADS, writeStudy } from './data';
+import { LOADS, touchMemory, writeStudy } from './data';
 import type { LoadName } from './data';
 import type { Load } from './host';
 import { ours } from './ours';
@@ -69,6 +69,8 @@ interface Study {
   readonly title: string;
   readonly folder: string;
   readonly files: readonly string[];
+  /** Bytes of memory that a run may use: a receiver takes several times as much as it is sent. */
+  readonly touch: number;
 }
 
 function subset({ name, folder, files }: Study, count: number): { readonly folder: string; readonly count: number } {
@@ -92,16 +94,17 @@ async function main(): Promise<void> {
   const studies = loadNames.filter(wantedLoad).map((name): Study => {
     const { title, count, shape } = LOADS[name];
     const folder = join(root, name);
-    return { name, title, folder, files: writeStudy(folder, count, shape) };
+    const files = writeStudy(folder, count, shape);
+    return { name, title, folder, files, touch: 5 * files.length * statSync(files[0]!).size };
   });
-  const mine = (item: string, instances: number, wiring: Wiring, whole = false): Promise<Outcome> => ours(root, { item, warmUp, instances, wiring, whole });
+  const mine = (item: string, { instances, touch }: { readonly instances: number; readonly touch: number }, wiring: Wiring, whole = false): Promise<Outcome> => ours(root, { item, warmUp, instances, touch, wiring, whole });
 
   if (wanted('deid')) {
     say('\nDe-identification: the whole Basic Profile with shifted dates, here; a handful of tags, gdcmanon --dumb; its own profile, Orthanc (four requests at a time)');
-    for (const { title, folder, files } of studies) {
-      await compare(title, 'anonymize', () => mine(folder, files.length, { anonymize: true }), [
-        ['cp -r', () => into(root, files.length, (to) => timed('cp', ['-r', folder, to]))],
-        ...(has('gdcmanon') ? [['gdcmanon --dumb', () => into(root, files.length, (to) => timed('gdcmanon', ['--dumb', '--remove', '10,30', '--replace', '10,10=X', '--replace', '10,20=X', '--recursive', '-i', folder, '-o', to]))] as const] : []),
+    for (const { title, folder, files, touch } of studies) {
+      await compare(title, 'anonymize', () => mine(folder, { instances: files.length, touch }, { anonymize: true }), [
+        ['cp -r', () => into(root, files.length, touch, (to) => timed('cp', ['-r', folder, to]))],
+        ...(has('gdcmanon') ? [['gdcmanon --dumb', () => into(root, files.length, touch, (to) => timed('gdcmanon', ['--dumb', '--remove', '10,30', '--replace', '10,10=X', '--replace', '10,20=X', '--recursive', '-i', folder, '-o', to]))] as const] : []),
         ...(has('Orthanc') ? [['Orthanc /anonymize', () => orthancAnonymize(root, files)] as const] : []),
       ]);
     }
@@ -121,8 +124,11 @@ async function main(): Promise<void> {
             if (held !== undefined && held !== count && held !== count + WARM_UP) throw new Error(`${held} of ${count} arrived`);
             return result;
           };
-          await compare(`${study.title} to ${peer}${associations > 1 ? `, ${associations} associations` : ''}`, 'c-store-out', () => sending((port) => mine(folder, count, { anonymize: false, port, associations })), [
-            ['dcmsend', () => sending((port) => timed('dcmsend', ['--scan-directories', '127.0.0.1', String(port), folder], tuned))],
+          await compare(`${study.title} to ${peer}${associations > 1 ? `, ${associations} associations` : ''}`, 'c-store-out', () => sending((port) => mine(folder, { instances: count, touch: study.touch }, { anonymize: false, port, associations })), [
+            ['dcmsend', () => sending((port) => {
+              touchMemory(root, study.touch);
+              return timed('dcmsend', ['--scan-directories', '127.0.0.1', String(port), folder], tuned);
+            })],
           ], tuned ? ROUNDS : 1);
         }
       }
@@ -131,21 +137,21 @@ async function main(): Promise<void> {
 
   if (wanted('extract') && has('bsdtar')) {
     say('\nExtraction of a zip; ours also recognises every file, takes its digest, and enters it into the ledger');
-    for (const { name, title, folder, files } of studies) {
+    for (const { name, title, folder, files, touch } of studies) {
       const zip = join(root, `${name}.zip`);
       execFileSync('bsdtar', ['-a', ...(name === 'multiframe' ? ['--options', 'zip:compression=store'] : []), '-cf', zip, '-C', folder, '.']);
-      await compare(name === 'multiframe' ? `${title}, stored` : title, 'extract', () => mine(zip, files.length, { anonymize: false }), [
-        ['bsdtar', () => into(root, files.length, (to) => timed('bsdtar', ['-xf', zip, '-C', to]))],
-        ...(has('unar') ? [['unar', () => into(root, files.length, (to) => timed('unar', ['-q', '-o', to, zip]))] as const] : []),
+      await compare(name === 'multiframe' ? `${title}, stored` : title, 'extract', () => mine(zip, { instances: files.length, touch }, { anonymize: false }), [
+        ['bsdtar', () => into(root, files.length, touch, (to) => timed('bsdtar', ['-xf', zip, '-C', to]))],
+        ...(has('unar') ? [['unar', () => into(root, files.length, touch, (to) => timed('unar', ['-q', '-o', to, zip]))] as const] : []),
       ]);
     }
   }
 
   if (wanted('job') && has('storescp')) {
     say('\nThe whole job as in flow 01, to storescp as packaged: folder, extract, anonymize, c-store-out, finish');
-    for (const { title, folder, files } of studies) {
+    for (const { title, folder, files, touch } of studies) {
       await using receiver = await storescp(root, false);
-      const { stages, job } = await mine(folder, files.length, { anonymize: true, port: receiver.port }, true);
+      const { stages, job } = await mine(folder, { instances: files.length, touch }, { anonymize: true, port: receiver.port }, true);
       say(`${title}: ${seconds(job.milliseconds)}; ${usage([job])}`);
       for (const figures of stages.values()) say(`  ${figures.stage.padEnd(12)} ${seconds(figures.milliseconds).padStart(8)}; ${usage([figures])}`);
     }

@@ -107,20 +107,17 @@ export const LOADS = {
 
 export type LoadName = keyof typeof LOADS;
 
-/** Bytes that any result of the measurements takes, and some. */
-const TOUCHED = 700 << 20;
-
 /**
- * Fills and frees as much of `folder` as a run will fill. A virtual machine gives its free memory back, and what is used then
+ * Fills and frees `bytes` in `folder`, as much as a run will use. A virtual machine gives its free memory back, and what is used then
  * for the first time costs ten times as much as what was used a moment ago: whoever came second would be the faster one.
  */
-export function touchMemory(folder: string): void {
+export function touchMemory(folder: string, bytes: number): void {
   const path = join(folder, 'touched');
   const fd = openSync(path, 'w');
   try {
     const block = Buffer.alloc(4 << 20, 1);
     const { bavail, bsize } = statfsSync(folder);
-    const most = Math.min(TOUCHED, bavail * bsize / 2);
+    const most = Math.min(bytes, bavail * bsize / 2);
     for (let done = 0; done < most; done += block.length) writeSync(fd, block);
   } finally {
     closeSync(fd);

@@ -15,6 +15,8 @@ export interface HostOptions {
   readonly pack: string;
   /** Collect garbage and touch memory before each stage, so that what earlier ones left is not counted as its growth or in its time. */
   readonly collect: boolean;
+  /** Bytes of memory to touch. */
+  readonly touch: number;
 }
 
 /** Resident memory in bytes, of the whole process with its worker threads; loop delay in milliseconds, the timer's own one included. */
@@ -115,10 +117,10 @@ function instancesOf(stage: string, message: Message): number {
 const stageMeters = new Map<string, Meter>();
 let jobMeter: Meter | undefined;
 
-function received(stage: string, { collect, userDir }: HostOptions): void {
+function received(stage: string, { collect, touch, userDir }: HostOptions): void {
   if (collect) {
     (globalThis as { readonly gc?: () => void }).gc?.();
-    touchMemory(userDir);
+    touchMemory(userDir, touch);
   }
   jobMeter?.remember();
   forgetPeak();

@@ -17,6 +17,8 @@ export interface Run {
   /** A small item that is sent through before, so that threads have started and code has been compiled, as in a Node-RED that has been running. */
   readonly warmUp: string;
   readonly instances: number;
+  /** Bytes of memory that each stage finds in use before. */
+  readonly touch: number;
   readonly wiring: Wiring;
   /** Tells of the whole job: then no garbage is collected between its stages. */
   readonly whole: boolean;
@@ -59,11 +61,11 @@ function give(item: string, data: string): void {
 }
 
 /** @throws where the flow ends with another outcome, or a stage with another number of instances. */
-export async function ours(root: string, { item, warmUp, instances, wiring, whole }: Run): Promise<Outcome> {
+export async function ours(root: string, { item, warmUp, instances, touch, wiring, whole }: Run): Promise<Outcome> {
   const data = mkdtempSync(join(root, 'ours-'));
   mkdirSync(join(data, 'inbox'));
   writeFileSync(join(data, 'flows.json'), JSON.stringify(flow(data, wiring)));
-  const options: HostOptions = { userDir: data, pack: await packFolder(data), collect: !whole };
+  const options: HostOptions = { userDir: data, pack: await packFolder(data), collect: !whole, touch };
   const host = fork(join(__dirname, 'host.js'), [JSON.stringify(options)], { execArgv: ['--expose-gc'], env: { ...process.env, EXDICOM_DEID_KEY: '' }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   let heard: (message: FromHost) => void = () => undefined;
   let broken: (error: Error) => void = () => undefined;

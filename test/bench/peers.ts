@@ -30,11 +30,11 @@ export async function timed(program: string, options: readonly string[], tuned =
   return performance.now() - begun;
 }
 
-/** Gives a peer an empty folder to write into, and counts what it wrote. */
-export async function into(root: string, files: number, run: (folder: string) => Promise<number>): Promise<number> {
+/** Gives a peer an empty folder to write into, and counts what it wrote. @param touch bytes of memory that it finds in use before */
+export async function into(root: string, files: number, touch: number, run: (folder: string) => Promise<number>): Promise<number> {
   const folder = mkdtempSync(join(root, 'peer-'));
   try {
-    touchMemory(root);
+    touchMemory(root, touch);
     const milliseconds = await run(folder);
     const written = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
     if (written !== files) throw new Error(`wrote ${written} of ${files} files`);

@@ -46,7 +46,7 @@ class Flow01 implements AsyncDisposable {
     await mkdir(join(data, 'inbox'), { recursive: true });
     await writeFile(join(folder, 'flows.json'), JSON.stringify(exampleFlow('01')));
     const port = String(await freePort());
-    const options: HostOptions = { userDir: folder, pack: await packFolder(folder), collect: false };
+    const options: HostOptions = { userDir: folder, pack: await packFolder(folder), collect: false, touch: 0 };
     const host = fork(join(__dirname, '..', 'bench', 'host.js'), [JSON.stringify(options)], {
       execArgv: HEAP, stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: { ...process.env, EXDICOM_DATA: data, EXDICOM_LISTEN_PORT: port, EXDICOM_PACS_PORT: port, EXDICOM_DEID_KEY: 'a key of this test, longer than thirty-two characters' },
