@@ -37,6 +37,7 @@ export class ByteSource implements Disposable {
     for (const { fd } of this.#volumes) closeSync(fd);
     if (this.#window !== undefined) giveBlock(this.#window);
     this.#window = undefined;
+    this.#windowEnd = this.#windowStart;
   }
 
   get volumes(): number {

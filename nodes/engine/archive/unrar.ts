@@ -43,18 +43,27 @@ async function loadModule(): Promise<UnrarModule> {
   const thread: NodeJS.EventEmitter = process;
   const before = FATAL_EVENTS.map((event) => new Set<unknown>(thread.rawListeners(event)));
   const code = compiled ??= new WebAssembly.Module(readFileSync(require.resolve('node-unrar-js/dist/js/unrar.wasm')));
-  const module = await factory({
-    instantiateWasm(imports, receive) {
-      const instance = new WebAssembly.Instance(code, imports);
-      receive(instance, code);
-      return instance.exports;
-    },
-  });
-  // Each module listens for fatal errors of the thread and throws them again; that would keep all of them in memory.
-  for (const [i, event] of FATAL_EVENTS.entries()) {
-    for (const listener of thread.rawListeners(event)) if (before[i]?.has(listener) !== true) thread.off(event, listener as () => void);
+  const failed = Promise.withResolvers<never>();
+  try {
+    return await Promise.race([failed.promise, factory({
+      instantiateWasm(imports, receive) {
+        try {
+          const instance = new WebAssembly.Instance(code, imports);
+          receive(instance, code);
+          return instance.exports;
+        } catch (thrown) {
+          // The loader only prints it, and is never done.
+          failed.reject(thrown);
+          throw thrown;
+        }
+      },
+    })]);
+  } finally {
+    // Each module listens for fatal errors of the thread and throws them again; that would keep all of them in memory.
+    for (const [i, event] of FATAL_EVENTS.entries()) {
+      for (const listener of thread.rawListeners(event)) if (before[i]?.has(listener) !== true) thread.off(event, listener as () => void);
+    }
   }
-  return module;
 }
 
 export const newUnrar = async (input: UnrarInput, password: string): Promise<Unrar> => new Unrar(await loadModule(), input, password);
