@@ -21,6 +21,8 @@ export class Failing {
   readonly #replay: Replay;
   readonly #quarantine: Quarantine;
   readonly #settle: (job: LiveJob) => void;
+  /** The failure of each job that is being written down. */
+  readonly #deciding = new WeakMap<LiveJob, Promise<unknown>>();
 
   /** @param settle looks whether the job can be closed now. */
   constructor(core: LedgerCore, replay: Replay, quarantine: Quarantine, settle: (job: LiveJob) => void) {
@@ -42,7 +44,7 @@ export class Failing {
     core.noticed(error);
     if (job.row.doomed || decided(job)) return { kind: 'terminal' };
     try {
-      const failure = await this.#decide(job, error, policy);
+      const failure = await this.#inTurn(job, async () => (job.row.doomed ? { kind: 'terminal' } as const : this.#decide(job, error, policy)));
       // Cancelled while that was written down.
       return decided(job) ? { kind: 'terminal' } : failure;
     } catch (thrown) {
@@ -52,6 +54,13 @@ export class Failing {
       Object.assign(job, { wantsSend: true, notBefore: clock() + policy.delay });
       return { kind: 'parked', until: Date.now() + policy.delay };
     }
+  }
+
+  /** Two messages of a job may fail at once: the second goes on from what the first has made of the job. */
+  #inTurn<T>(job: LiveJob, decide: () => Promise<T>): Promise<T> {
+    const deciding = (this.#deciding.get(job) ?? Promise.resolve()).then(decide, decide);
+    this.#deciding.set(job, deciding);
+    return deciding;
   }
 
   async #decide(job: LiveJob, error: ExdicomError, policy: RetryPolicy): Promise<Failure> {

@@ -73,3 +73,16 @@ test('a job that was refused by a pause, and parks when that is over already, is
   await bench.ledger.fail(token, held);
   await until(() => bench.source.sent.length === 1);
 });
+
+test('a job that two held destinations refuse at the same moment waits for both, and goes on when either is let go', async () => {
+  const folder = 'folder:/kept';
+  for (const released of [PACS, folder]) {
+    await using bench = await Bench.open();
+    const token = await bench.take();
+    await Promise.all([PACS, folder].map((destination) => bench.ledger.hold({ destination }, 'drain', 'me')));
+    const failures = await Promise.all([PACS, folder].map((destination) => bench.ledger.fail(token, new ExdicomError('DESTINATION_HELD', { destination }))));
+    assert.deepEqual(failures.map(({ kind }) => kind), ['parked', 'parked']);
+    await bench.ledger.resume({ destination: released }, 'me');
+    await until(() => bench.source.sent.length === 1);
+  }
+});
