@@ -63,7 +63,7 @@ describe('mutated DICOM files', () => {
         for (const { kind, code } of entries) if (kind !== 'instance') count(code ?? kind);
         for (const profile of PROFILES) {
           const outputs = await runTask('deid.files', {
-            profile, key: KEY, issuer: '', files: instances.map(({ n, path }) => ({ n, from: path, to: join(folder, `${n}.part`), final: join(folder, `${n}.out`) })),
+            profile, key: KEY, issuer: '', files: instances.map(({ n, path }) => ({ n, from: path, to: join(folder, `${n}.out`) })),
           }, { signal: AbortSignal.timeout(600_000), timeLimit: 120_000 });
           assert.equal(outputs.length, instances.length, 'every instance has an outcome');
           for (const output of outputs) {
@@ -110,7 +110,7 @@ describe('mutated DICOM files', () => {
       try {
         await extract(memory.ledger, memory.token, DEFAULT_SETTINGS, { signal: AbortSignal.timeout(600_000), progress: () => undefined });
         assert.equal(memory.entries().length, bombs.length + 1);
-        const files = memory.entries().flatMap(({ file }, n) => (file === undefined ? [] : [{ n, from: file.path, to: join(folder, `${n}.part`), final: join(folder, `${n}.out`) }]));
+        const files = memory.entries().flatMap(({ file }, n) => (file === undefined ? [] : [{ n, from: file.path, to: join(folder, `${n}.out`) }]));
         const outputs = await runTask('deid.files', { profile: PROFILES[0]!, key: KEY, issuer: '', files }, { signal: AbortSignal.timeout(600_000), timeLimit: 120_000 });
         assert.deepEqual(outputs.map((output) => (output.kind === 'written' ? 'written' : output.code)), [...bombs.map(() => 'LIMIT_RATIO'), 'written']);
         assert.deepEqual(readdirSync(folder).filter((name) => name.includes('.')), [`${bombs.length}.out`]);

@@ -201,7 +201,7 @@ class Anonymization {
     const { profile, key } = this.#settings;
     const input: DeidFilesInput = {
       profile, key, issuer,
-      files: batch.map(({ instance, path }) => ({ n: instance, from: path, to: join(folder, `${instance}.part`), final: join(folder, `${instance}.dcm`) })),
+      files: batch.map(({ instance, path }) => ({ n: instance, from: path, to: join(folder, `${instance}.dcm`) })),
     };
     const { signal, run = runTask<'deid.files'> } = this.#context;
     return run('deid.files', input, { signal, timeLimit: timeLimit(batch), apart });

@@ -1,5 +1,5 @@
 /** What workers do for de-identification: rewrite files, each for itself. */
-import { renameSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { inflatedName, rewriteFile } from '../dicom/rewrite';
 import type { RewriteResult } from '../dicom/rewrite-types';
 import { toExdicomError } from '../errors';
@@ -16,8 +16,8 @@ export interface DeidFilesInput {
   readonly key: Uint8Array;
   /** Default Issuer of Patient ID of the job's source; empty where there is none. */
   readonly issuer: string;
-  /** `from` is read, `to` written, and renamed to `final` when it is whole. */
-  readonly files: ReadonlyArray<{ readonly n: number; readonly from: string; readonly to: string; readonly final: string }>;
+  /** `from` is read, `to` written. Nobody may look at `to` before this file's output is there: until then it may be a part. */
+  readonly files: ReadonlyArray<{ readonly n: number; readonly from: string; readonly to: string }>;
 }
 
 export type DeidFileOutput =
@@ -45,15 +45,14 @@ async function rewriteAnew(rules: DeidentificationRules, from: string, to: strin
 }
 
 /** Faults of the disk concern the job, not the file: they are thrown, and the job is tried again. */
-async function rewriteOne(rules: DeidentificationRules, { n, from, to, final }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
+async function rewriteOne(rules: DeidentificationRules, { n, from, to }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
   try {
     const result = await rewriteAnew(rules, from, to);
     switch (result.kind) {
       case 'written': {
         // Not synced: what a power failure takes has another size, is noticed by that, and is made again, byte for byte.
-        renameSync(to, final);
-        const { sha256, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = result;
-        return { kind: 'written', n, sha256, mtimeMs: statSync(final).mtimeMs, file: { path: final, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } };
+        const { sha256, mtimeMs, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } = result;
+        return { kind: 'written', n, sha256, mtimeMs, file: { path: to, bytes, sopClassUID, sopInstanceUID, seriesInstanceUID, studyInstanceUID, transferSyntaxUID, modality } };
       }
       case 'refused': return { n, ...result.refusal, kind: 'quarantined' };
       case 'unreadable': return { kind: 'quarantined', n, code: 'DEID_UNREADABLE', detail: `offset ${result.offset}: ${result.detail}` };

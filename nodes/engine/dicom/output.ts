@@ -1,7 +1,7 @@
 /** Writes a planned file and takes its SHA-256 on the way; never more than a few MiB in memory. */
 import { createHash, hash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, rmSync, writeSync } from 'node:fs';
 import { createDeflateRaw } from 'node:zlib';
 import { BLOCK, giveBlock, takeBlock } from '../memory';
 import { Copier } from './copier';
@@ -16,10 +16,17 @@ const LONG = 8 << 20;
 /** A new file, by numbers: their names are looked up at every call. */
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 
-export interface Written {
+interface Content {
   readonly bytes: number;
   readonly sha256: string;
 }
+
+export interface Written extends Content {
+  /** When the file was changed last, as the system tells it: milliseconds since the epoch, with fractions. */
+  readonly mtimeMs: number;
+}
+
+type FileNames = Pick<CopyOrder, 'from' | 'to'>;
 
 /** What is written: a plan, what it is a plan of, and who looks on, if anybody. */
 export interface Planned {
@@ -102,10 +109,8 @@ class PlanReader {
 export async function writeFile(from: string, to: string, head: Buffer, planned: Planned, deflated: boolean): Promise<Written> {
   const target = openSync(to, NEW_FILE, 0o600);
   try {
-    const { plan } = planned;
-    const reader = new PlanReader(planned);
-    if (deflated) return await writeDeflated(target, head, reader);
-    return head.length + plan.bytes <= BLOCK ? writeSmall(target, head, reader) : writeLarge(target, head, reader, plan.bytes >= 2 * LONG, { from, to });
+    const content = await writeContent(target, head, planned, deflated, { from, to });
+    return { ...content, mtimeMs: fstatSync(target).mtimeMs };
   } catch (thrown) {
     rmSync(to, { force: true });
     throw thrown;
@@ -114,7 +119,14 @@ export async function writeFile(from: string, to: string, head: Buffer, planned:
   }
 }
 
-function writeSmall(target: number, head: Buffer, reader: PlanReader): Written {
+function writeContent(target: number, head: Buffer, planned: Planned, deflated: boolean, files: FileNames): Content | Promise<Content> {
+  const { bytes } = planned.plan;
+  const reader = new PlanReader(planned);
+  if (deflated) return writeDeflated(target, head, reader);
+  return head.length + bytes <= BLOCK ? writeSmall(target, head, reader) : writeLarge(target, head, reader, bytes >= 2 * LONG, files);
+}
+
+function writeSmall(target: number, head: Buffer, reader: PlanReader): Content {
   const block = takeBlock();
   try {
     const content = block.subarray(0, reader.fill(block, head.copy(block, 0)));
@@ -147,7 +159,7 @@ function copyLong(copier: Copier, reader: PlanReader, order: Omit<CopyOrder, 'gu
   if (passed) reader.passTo(at, last);
 }
 
-function writeLarge(target: number, head: Buffer, reader: PlanReader, long: boolean, files: { readonly from: string; readonly to: string }): Written {
+function writeLarge(target: number, head: Buffer, reader: PlanReader, long: boolean, files: FileNames): Content {
   const digest = createHash('sha256');
   const copier = long ? Copier.start() : undefined;
   const block = takeBlock();
@@ -177,7 +189,7 @@ function writeLarge(target: number, head: Buffer, reader: PlanReader, long: bool
 }
 
 /** The data set goes through Deflate (PS3.5, A.5), padded to an even number of bytes. */
-async function writeDeflated(target: number, head: Buffer, reader: PlanReader): Promise<Written> {
+async function writeDeflated(target: number, head: Buffer, reader: PlanReader): Promise<Content> {
   const digest = createHash('sha256');
   let bytes = 0;
   const put = (content: Buffer): void => {

@@ -88,6 +88,8 @@ export type RewriteResult =
       readonly bytes: number;
       /** SHA-256 of the whole new file. */
       readonly sha256: string;
+      /** Of the new file: milliseconds since the epoch, with fractions. */
+      readonly mtimeMs: number;
       /** Bytes after the last element of the original, which are not in the result. */
       readonly droppedBytes: number;
       readonly sopClassUID: string;

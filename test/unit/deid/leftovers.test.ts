@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,13 +13,15 @@ test('what a killed process left half written costs no instance, and the result 
   const from = join(folder, 'in.dcm');
   writeFileSync(from, part10(ct()));
   const make = async (name: string): Promise<Buffer> => {
-    const final = join(folder, name);
-    const outputs = await deidTasks['deid.files']({ profile: compileProfile(settings()), key: KEY, issuer: '', files: [{ n: 1, from, to: `${final}.part`, final }] }, { progress: () => undefined });
+    const to = join(folder, name);
+    const outputs = await deidTasks['deid.files']({ profile: compileProfile(settings()), key: KEY, issuer: '', files: [{ n: 1, from, to }] }, { progress: () => undefined });
     assert.deepEqual(outputs.map(({ kind }) => kind), ['written']);
-    return readFileSync(final);
+    const [output] = outputs;
+    assert.equal(output?.kind === 'written' ? output.mtimeMs : undefined, statSync(to).mtimeMs);
+    return readFileSync(to);
   };
   const undisturbed = await make('a.dcm');
-  writeFileSync(join(folder, 'b.dcm.part'), 'half of');
+  writeFileSync(join(folder, 'b.dcm'), 'half of');
   assert.deepEqual(await make('b.dcm'), undisturbed);
   assert.deepEqual(readdirSync(folder).toSorted(), ['a.dcm', 'b.dcm', 'in.dcm']);
 });
