@@ -12,8 +12,9 @@ import { has, into, orthanc, orthancAnonymize, storescp, timed } from './peers';
 import type { Receiver } from './peers';
 
 const ROUNDS = Number(process.env['EXDICOM_BENCH_ROUNDS'] ?? 3);
-/** Files of the job before: enough for every thread to have compiled its share. */
-const WARM_UP = 2000;
+/** The job before, of each kind of load enough for every thread to have compiled what it takes, as in a Node-RED that has been running. */
+const WARM_UP = [{ ...LOADS.tiny.shape, count: 2000 }, { ...LOADS.ct.shape, count: 100 }, { ...LOADS.multiframe.shape, frames: 100, count: 1 }];
+const WARM_UP_FILES = WARM_UP.reduce((sum, { count }) => sum + count, 0);
 const PARTS = ['deid', 'store', 'extract', 'job'] as const;
 const asked = process.argv.slice(2);
 const loadNames = Object.keys(LOADS) as LoadName[];
@@ -87,10 +88,10 @@ async function main(): Promise<void> {
   const began = performance.now();
   const before = loadavg()[0]!;
   say(`Node ${process.version}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), data in ${root.startsWith('/dev/shm') ? 'memory' : tmpdir()}, ${ROUNDS} rounds in turn.`);
-  say(`Ours: the stage inside a running Node-RED 5 that has done one job of ${WARM_UP} small files before, its ledger included, a debug node at every output. Peers: the whole process.`);
+  say(`Ours: the stage inside a running Node-RED 5 that has done one job of ${WARM_UP.map(({ count, frames }) => `${count} of ${frames} frame${frames > 1 ? 's' : ''}`).join(', ')} before, its ledger included, a debug node at every output. Peers: the whole process.`);
   say('The delay of the event loop includes the 1 ms of the timer that measures it. Memory is resident memory of the whole process with all its threads.');
   const warmUp = join(root, 'warm-up');
-  writeStudy(warmUp, WARM_UP, LOADS.tiny.shape);
+  for (const [index, { count, ...shape }] of WARM_UP.entries()) writeStudy(warmUp, count, shape, `W${index}`);
   const studies = loadNames.filter(wantedLoad).map((name): Study => {
     const { title, count, shape } = LOADS[name];
     const folder = join(root, name);
@@ -121,7 +122,7 @@ async function main(): Promise<void> {
             await using receiver: Receiver = await open(root, tuned);
             const result = await send(receiver.port);
             const held = await receiver.count();
-            if (held !== undefined && held !== count && held !== count + WARM_UP) throw new Error(`${held} of ${count} arrived`);
+            if (held !== undefined && held !== count && held !== count + WARM_UP_FILES) throw new Error(`${held} of ${count} arrived`);
             return result;
           };
           await compare(`${study.title} to ${peer}${associations > 1 ? `, ${associations} associations` : ''}`, 'c-store-out', () => sending((port) => mine(folder, { instances: count, touch: study.touch }, { anonymize: false, port, associations })), [

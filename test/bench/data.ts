@@ -76,14 +76,14 @@ function head(shape: Shape, study: string, series: string, index: number): Buffe
   return Buffer.concat([Buffer.alloc(128), Buffer.from('DICM'), element(0x00020000, 'UL', length), meta, ...parts, pixelHeader]);
 }
 
-/** Writes `count` files of one study into `folder`; returns their paths. */
-export function writeStudy(folder: string, count: number, shape: Shape): string[] {
+/** Writes `count` files of one study into `folder`, their names beginning with `prefix`; returns their paths. */
+export function writeStudy(folder: string, count: number, shape: Shape, prefix = 'IM'): string[] {
   mkdirSync(folder, { recursive: true });
   const study = uid();
   const series = uid();
   const frame = noise(shape.rows * shape.columns * 2);
   return Array.from({ length: count }, (_, index) => {
-    const path = join(folder, `IM${String(index + 1).padStart(5, '0')}.dcm`);
+    const path = join(folder, `${prefix}${String(index + 1).padStart(5, '0')}.dcm`);
     const start = head(shape, study, series, index);
     frame.writeUInt32LE(index, 0);
     if (shape.frames === 1) {
