@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
@@ -110,6 +112,30 @@ describe('core nodes between ours', () => {
     assert.deepEqual(red.at('d-anonymize').map(({ payload }) => (payload as DicomFile[]).length), [48]);
     assert.equal(receiptOf(red.at('d-finish')[0]).job.outcome, 'complete');
     assert.deepEqual((await filesBelow(join(red.userDir, 'data', 'done'))).map((file) => file.split('/').slice(1).join('/')), ['two studies/one.zip', 'two studies/two.zip']);
+  });
+
+  it('a file that a function adds in front of anonymize is numbered, de-identified and delivered as the others; of those of the job a path is enough', async (t) => {
+    // Another study than the archive's.
+    const extra = await mkdtemp(join(tmpdir(), 'exdicom-added-'));
+    t.after(() => rm(extra, { recursive: true, force: true }));
+    await writeFile(join(extra, 'study.zip'), await sampleStudy(extra));
+    execFileSync('bsdtar', ['-xf', join(extra, 'study.zip'), '-C', extra]);
+    const brought = join(extra, (await filesBelow(extra)).find((name) => name.startsWith('SAMPLE'))!);
+    const before = await readFile(brought);
+    const add = core('add', 'function', {
+      func: `msg.payload = [...msg.payload.map(({ path }) => path), ${JSON.stringify(brought)}]; return msg;`,
+      outputs: 1, timeout: 0, noerr: 0, initialize: '', finalize: '', libs: [], wires: [['anonymize']],
+    });
+    await using red = await NodeRed.start({ flows: mainFlow({ change: { extract: { wires: [['add', 'd-extract']] } }, add: [add] }) });
+    await drop(red.userDir, 'study.zip', await sampleStudy(red.userDir));
+    await red.until(() => red.at('d-finish').length > 0);
+    const receipt = receiptOf(red.at('d-finish')[0]);
+    assert.equal(receipt.job.outcome, 'complete');
+    assert.equal(receipt.entries.instance, 24);
+    assert.deepEqual((red.at('d-anonymize')[0]?.['payload'] as DicomFile[]).map(({ instance }) => instance), Array.from({ length: 25 }, (_, index) => index + 1));
+    assert.deepEqual(receipt.destinations.map(({ instances, verified }) => [instances, verified]), [[25, 25]]);
+    assert.equal((await filesBelow(join(red.userDir, 'data', 'received'))).length, 25);
+    assert.deepEqual(await readFile(brought), before, 'what the flow brought stays as it was');
   });
 
   it('what a flow leaves out fails the job, unless finish allows it', async () => {

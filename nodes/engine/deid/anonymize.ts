@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { Ledger, PreparedFile, Quarantined } from '../ledger/ledger-types';
-import type { Anonymized, DicomFile, JobToken, OwnPath, Sha256 } from '../model';
+import type { Anonymized, DicomFile, JobId, JobToken, OwnPath, Sha256 } from '../model';
 import { turns } from '../turns';
 import { runTask, workerCount } from '../workers/pool';
 import { keyFingerprint } from './keyed';
@@ -26,7 +26,7 @@ export interface AnonymizeContext {
 }
 
 /** What of the ledger de-identification needs. */
-export type AnonymizeLedger = Pick<Ledger, 'pinProfile' | 'prepared' | 'stageFolder' | 'job' | 'attempting' | 'progressed' | 'recordPreparation'>;
+export type AnonymizeLedger = Pick<Ledger, 'pinProfile' | 'prepared' | 'addFiles' | 'stageFolder' | 'job' | 'attempting' | 'progressed' | 'recordPreparation'>;
 
 export interface AnonymizeResult {
   /** In the order of the input, without what is in quarantine. */
@@ -232,12 +232,14 @@ class Anonymization {
   }
 }
 
-/** Files that a flow added by itself have no number and no place in the ledger yet, so nobody could account for their results. */
-function numbered(files: readonly DicomFile[]): NumberedFile[] {
-  return files.map((file) => {
-    if (file.instance === undefined) throw new ExdicomError('NOTHING_TO_DO', { stage: 'anonymize', detail: 'a file without an instance number' });
-    return { ...file, instance: file.instance };
-  });
+const isNumbered = (file: DicomFile): file is NumberedFile => file.instance !== undefined;
+
+/** All files with their numbers, in order: those that a flow added by itself get theirs now, so that somebody accounts for their results. */
+async function numbered(ledger: AnonymizeLedger, id: JobId, files: readonly DicomFile[]): Promise<readonly NumberedFile[]> {
+  if (files.every(isNumbered)) return files;
+  const added = await ledger.addFiles(id, files.filter((file) => !isNumbered(file)));
+  let next = 0;
+  return files.map((file) => (isNumbered(file) ? file : added[next++]!));
 }
 
 /**
@@ -248,7 +250,7 @@ function numbered(files: readonly DicomFile[]): NumberedFile[] {
 export async function anonymize(
   ledger: AnonymizeLedger, token: JobToken, files: readonly DicomFile[], settings: AnonymizeSettings, context: AnonymizeContext,
 ): Promise<AnonymizeResult> {
-  const wanted = numbered(files);
+  const wanted = await numbered(ledger, token.id, files);
   const work = new Anonymization(ledger, token, wanted.length, settings, context);
   await turns.during(`${token.id} anonymize`, context.signal, () => work.run(wanted));
   const quarantined = wanted.flatMap(({ instance }) => {

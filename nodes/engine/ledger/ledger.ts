@@ -6,6 +6,7 @@ import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
 import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
 import { Acting } from './acting';
+import { addFiles } from './added';
 import { Asking } from './asking';
 import { Closing } from './closing';
 import { LedgerCore, jobOf } from './core';
@@ -243,6 +244,10 @@ class SqliteLedger implements Ledger {
       throw this.#core.noticed(toExdicomError(thrown));
     }
     return folder;
+  }
+
+  addFiles(id: JobId, files: readonly DicomFile[]) {
+    return addFiles(this.#core, id, files);
   }
 
   fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure> {

@@ -343,6 +343,9 @@ export interface JobStore {
   shown(query: string): Promise<Shown>;
   rememberShown(query: string, shown: Shown): Promise<void>;
 
+  /** The numbers of files that a flow added: of the same content the same. */
+  numberFiles(id: JobId, files: ReadonlyArray<Omit<DeliveryRequest, 'deidentified'>>): Promise<readonly number[]>;
+
   planDeliveries(
     id: JobId, destination: { readonly address: string; readonly label: string; readonly identifiedAllowed: boolean }, files: readonly DeliveryRequest[],
   ): Promise<readonly DeliveryRow[]>;

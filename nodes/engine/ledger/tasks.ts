@@ -1,5 +1,5 @@
 /** What the ledger does with files, on worker threads. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync, constants, copyFileSync, existsSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync, writeSync,
 } from 'node:fs';
@@ -51,7 +51,7 @@ function syncFolder(folder: string): void {
   try { fsyncSync(handle); } finally { closeSync(handle); }
 }
 
-function spoolOne(item: SpoolInput['items'][number], target: string, buffer: Buffer, progress: (bytes: number) => void): Sha256 {
+function copyOne(item: SpoolInput['items'][number], target: string, buffer: Buffer, progress: (bytes: number) => void): Sha256 {
   // Not blocking, lest a named pipe holds the thread for ever.
   const source = fromSource(() => openSync(item.path, constants.O_RDONLY | constants.O_NONBLOCK));
   try {
@@ -91,12 +91,36 @@ function spool({ folder, first, items }: SpoolInput, context: TaskContext): Spoo
   let done = 0;
   const spooled = withBlock((buffer) => items.map((item, index) => {
     const path = join(folder, itemName(first + index));
-    const sha256 = spoolOne(item, path, buffer, (read) => { context.progress(done += read, total); });
+    const sha256 = copyOne(item, path, buffer, (read) => { context.progress(done += read, total); });
     return { path: path as OwnPath, bytes: item.bytes, sha256 };
   }));
   syncFolder(folder);
   syncFolder(dirname(folder));
   return spooled;
+}
+
+/**
+ * Copies files that a flow brought along, each under a name made of its digest: what is copied again is there already.
+ * @throws {ExdicomError} as `spool`
+ */
+function add({ folder, paths }: { readonly folder: string; readonly paths: readonly string[] }, context: TaskContext): SpooledFile[] {
+  const added = withBlock((buffer) => paths.map((from, index) => {
+    const { size: bytes, mtimeMs } = fromSource(() => statSync(from));
+    const half = join(folder, `${randomUUID()}.part`);
+    try {
+      const sha256 = copyOne({ path: from, bytes, mtimeMs }, half, buffer, () => undefined);
+      const path = join(folder, `${sha256}.dcm`) as OwnPath;
+      renameSync(half, path);
+      return { path, bytes, sha256 };
+    } catch (thrown) {
+      rmSync(half, { force: true });
+      throw thrown;
+    } finally {
+      context.progress(index + 1, paths.length);
+    }
+  }));
+  syncFolder(folder);
+  return added;
 }
 
 export interface FileLook {
@@ -192,6 +216,7 @@ export const ledgerTasks = {
   'ledger.aside': aside,
   'ledger.unaside': unaside,
   'ledger.spool': spool,
+  'ledger.add': add,
   'ledger.look': look,
   'ledger.remove': remove,
   'ledger.verify': verify,

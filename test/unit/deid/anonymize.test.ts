@@ -34,6 +34,7 @@ function ledgerIn(root: string) {
       const same = records.filter((record) => record.settings === digest);
       return { files: same.flatMap((record): readonly PreparedFile[] => record.files), quarantined: same.flatMap((record) => record.quarantined.map(({ instance, code }) => ({ instance, code }))) };
     },
+    addFiles: async () => [],
     stageFolder: async (_id, stage) => {
       mkdirSync(join(root, stage), { recursive: true });
       return join(root, stage) as OwnPath;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import test from 'node:test';
 import { Bench, destination } from './fixture';
 
@@ -37,6 +37,29 @@ test('a file changed behind the ledger\'s back is no longer de-identified, and o
   assert.deepEqual([trusted[0]?.file.instance, trusted[0]?.state], [2, 'pending']);
   const again = await bench.ledger.planDeliveries(token.id, destination('trusted', true), [strange]);
   assert.equal(again[0]?.file.instance, 2, 'the same file keeps its number');
+});
+
+test('a file that a flow brings becomes the job\'s: copied, numbered by its content, and itself left alone', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const [own] = await bench.extract(token, ['1.1#a']);
+  assert.ok(own !== undefined);
+  const brought = join(bench.folder, 'PATIENT^NAME.dcm');
+  await writeFile(brought, 'the flow made this');
+  const { instance: _instance, ...unnumbered } = own;
+  const given = [{ ...unnumbered, path: brought, bytes: 18, sopInstanceUID: '9.9' }, unnumbered];
+  const [added, known] = await bench.ledger.addFiles(token.id, given);
+  assert.deepEqual(known, own, 'one of the job keeps its number');
+  assert.ok(added !== undefined);
+  assert.equal(added.instance, 2);
+  assert.equal(await readFile(added.path, 'utf8'), 'the flow made this');
+  assert.ok(added.path.startsWith(bench.ledger.folders.work) && !added.path.includes('PATIENT'));
+  assert.deepEqual(await bench.ledger.addFiles(token.id, given), [added, known], 'the same content has the same number');
+  assert.deepEqual(await readdir(join(added.path, '..')), [basename(added.path)]);
+  await writeFile(brought, 'another content');
+  assert.equal((await bench.ledger.addFiles(token.id, given))[0]?.instance, 3);
+  await rm(brought);
+  await assert.rejects(bench.ledger.addFiles(token.id, given), { code: 'SOURCE_GONE' });
 });
 
 test('what the ledger recorded of a file counts, not what the message says of it', async () => {

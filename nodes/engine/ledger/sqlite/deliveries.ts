@@ -9,7 +9,7 @@ import { nextInstance } from './extraction';
 import { number, present, text } from './job-table';
 import type { JobTable } from './job-table';
 
-type DeliveryCalls = Pick<JobStore, 'planDeliveries' | 'recordDeliveries' | 'begun' | 'shown' | 'rememberShown'>;
+type DeliveryCalls = Pick<JobStore, 'numberFiles' | 'planDeliveries' | 'recordDeliveries' | 'begun' | 'shown' | 'rememberShown'>;
 
 interface Plan {
   readonly state: DeliveryState;
@@ -30,7 +30,7 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
   const destinationId = (address: string): number | undefined => number(database.get('SELECT id FROM destination WHERE address = ?', address)?.['id']);
 
   /** The number of a file: the ledger's own, or one for a file that the flow added. */
-  const numbered = (job: number, { instance, sopInstanceUID, sha256 }: DeliveryRequest): number => {
+  const numbered = (job: number, { instance, sopInstanceUID, sha256 }: Omit<DeliveryRequest, 'deidentified'>): number => {
     if (instance !== undefined && database.get('SELECT 1 FROM instance WHERE job = ? AND n = ?', job, instance) !== undefined) return instance;
     const mark = database.mark(sopInstanceUID);
     const known = number(database.get("SELECT n FROM instance INDEXED BY instance_mark WHERE job = ? AND mark = ? AND kind = 'added' AND data_set = ?", job, mark, sha256)?.['n']);
@@ -69,6 +69,11 @@ export function deliveryOperations(database: Database, table: JobTable): Synchro
   };
 
   return {
+    numberFiles(id: JobId, files) {
+      const job = table.n(id);
+      return files.map((file) => numbered(job, file));
+    },
+
     planDeliveries(id: JobId, { address, label, identifiedAllowed }, files: readonly DeliveryRequest[]): DeliveryRow[] {
       const job = table.n(id);
       const { attempt } = table.read(id);

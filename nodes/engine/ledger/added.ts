@@ -1,0 +1,46 @@
+/** Files that a flow brings along by itself: from then on they are the job's, as those of its archive are. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toExdicomError } from '../errors';
+import type { DicomFile, JobId } from '../model';
+import type { LedgerCore } from './core';
+import { intact } from './known-files';
+
+const GROUP = 250;
+
+type NumberedFile = DicomFile & { readonly instance: number };
+
+/**
+ * Numbers files that came without a number. Those of the job itself have theirs, whatever the flow left of them; what lies
+ * elsewhere is copied into the job's folder and numbered by its content: the same file has the same number, however often it comes.
+ * @throws {ExdicomError} SOURCE_GONE, SOURCE_UNREADABLE, SOURCE_CHANGED, DISK_FULL, STORAGE_FAILED
+ */
+export async function addFiles(core: LedgerCore, id: JobId, files: readonly DicomFile[]): Promise<NumberedFile[]> {
+  core.live(id);
+  const numbered: NumberedFile[] = [];
+  for (let at = 0; at < files.length; at += GROUP) {
+    const group = files.slice(at, at + GROUP);
+    const rows = await core.store.files(id, group.map(({ path }) => path));
+    const sound = await intact(core, id, rows);
+    const own = new Map(rows.flatMap(({ path, instance }, index) => (sound[index] === true ? [[path as string, instance] as const] : [])));
+    const copies = await copied(core, id, group.filter(({ path }) => !own.has(path)));
+    for (const file of group) {
+      const instance = own.get(file.path);
+      numbered.push(instance === undefined ? copies.shift()! : { ...file, instance });
+    }
+  }
+  return numbered;
+}
+
+async function copied(core: LedgerCore, id: JobId, files: readonly DicomFile[]): Promise<NumberedFile[]> {
+  if (files.length === 0) return [];
+  const folder = join(core.workFolder(id), 'added');
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    throw core.noticed(toExdicomError(thrown));
+  }
+  const copies = await core.task('ledger.add', { folder, paths: files.map(({ path }) => path) }, files.reduce((sum, { bytes }) => sum + bytes, 0));
+  const numbers = await core.store.numberFiles(id, files.map(({ sopInstanceUID }, index) => ({ sopInstanceUID, sha256: copies[index]!.sha256 })));
+  return files.map((file, index) => ({ ...file, path: copies[index]!.path, bytes: copies[index]!.bytes, instance: numbers[index]! }));
+}
