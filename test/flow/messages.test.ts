@@ -132,7 +132,7 @@ describe('core nodes between ours', () => {
     const receipt = receiptOf(red.at('d-finish')[0]);
     assert.equal(receipt.job.outcome, 'complete');
     assert.equal(receipt.entries.instance, 24);
-    assert.deepEqual((red.at('d-anonymize')[0]?.['payload'] as DicomFile[]).map(({ instance }) => instance), Array.from({ length: 25 }, (_, index) => index + 1));
+    assert.deepEqual(red.at('d-anonymize').map(({ payload }) => (payload as DicomFile[]).map(({ instance }) => instance)), [Array.from({ length: 25 }, (_, index) => index + 1)]);
     assert.deepEqual(receipt.destinations.map(({ instances, verified }) => [instances, verified]), [[25, 25]]);
     assert.equal((await filesBelow(join(red.userDir, 'data', 'received'))).length, 25);
     assert.deepEqual(await readFile(brought), before, 'what the flow brought stays as it was');
