@@ -24,7 +24,7 @@ export const STAGES = ['intake', 'extract', 'user nodes', 'anonymize', 'sending'
 export type StageName = typeof STAGES[number];
 
 export const ACTIONS = [
-  'full', 'flows', 'nodes', 'deleted', 'rewired', 'disabled', 'subflow', 'subflow, nodes', 'imported', 'source removed', 'stopped',
+  'full', 'flows', 'nodes', 'deleted', 'rewired', 'disabled', 'subflow', 'subflow, nodes', 'subflow, undone', 'in subflow', 'out of subflow', 'imported', 'source removed', 'stopped',
 ] as const;
 export type Action = typeof ACTIONS[number];
 
@@ -87,7 +87,8 @@ class Bench {
     rules.set();
     pace.delay = 0;
     query.blind = false;
-    await red.post(flow, 'full');
+    const target = targetOf(ids, stage);
+    await red.post(action === 'in subflow' || action === 'out of subflow' ? inSubflow(flow, target) : flow, 'full');
     this.#seen = Math.max(0, ...jobsIn(this.data).map(({ n }) => n));
     const before = pacs.messages.length;
     const preparedBefore = red.at(ids.prepared).length;
@@ -106,7 +107,6 @@ class Bench {
     });
     assert.ok(there, `the job never came to ${stage}`);
 
-    const target = targetOf(ids, stage);
     const release = (): void => {
       rules.set();
       pace.delay = 0;
@@ -167,7 +167,15 @@ class Bench {
       case 'rewired': await red.post(rewired(flow, target), 'nodes'); break;
       case 'disabled': await backAfter(disabled(flow, ids.tab), 'flows'); break;
       case 'subflow': await red.post(inSubflow(flow, target), 'full'); break;
+      // Node-RED leaves the old node running there, and its twin in the subflow beside it: nothing is interrupted.
       case 'subflow, nodes': await red.post(inSubflow(flow, target), 'nodes'); break;
+      // Taking that back closes both.
+      case 'subflow, undone':
+        await red.post(inSubflow(flow, target), 'nodes');
+        await red.post(flow, 'nodes');
+        break;
+      case 'in subflow': await red.post(renamed(inSubflow(flow, target), target), 'nodes'); break;
+      case 'out of subflow': await red.post(flow, 'nodes'); break;
       case 'imported': await red.post(imported(flow), 'full'); break;
       case 'source removed': await backAfter(without(flow, ids.in), 'nodes'); break;
       case 'stopped':
