@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
@@ -70,6 +70,26 @@ test('a damaged ledger, and a file that is none, are refused and kept', async ()
   await ledger.open();
   assert.equal((await ledger.jobs()).length, 1);
   await ledger.close();
+});
+
+test('a ledger whose file is taken away takes nothing more in until it is back, or another is opened', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const file = join(bench.settings.directory, 'ledger.sqlite');
+  await rename(file, `${file}.away`);
+  await assert.rejects(bench.take(), { code: 'STORAGE_FAILED' });
+  // Nor where another lies in its place.
+  await writeFile(file, '');
+  await assert.rejects(bench.take(), { code: 'STORAGE_FAILED' });
+  await rename(`${file}.away`, file);
+  await bench.take();
+  assert.deepEqual((await bench.ledger.jobs()).length, 2);
+  await rm(bench.settings.directory, { recursive: true });
+  await assert.rejects(bench.take(), { code: 'STORAGE_FAILED' });
+  await assert.rejects(bench.ledger.details(token.id), { code: 'STORAGE_FAILED' });
+  await bench.restart();
+  await bench.take();
+  assert.equal((await bench.ledger.jobs()).length, 1);
 });
 
 test('what is asked of a closed ledger is answered with LEDGER_CLOSED, and an intake under way as well', async () => {

@@ -1,7 +1,7 @@
 /** One SQLite database and its lock: opening, migrating, transactions, statements and the sealing of what identifies. */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
@@ -54,12 +54,16 @@ function connect(file: string): DatabaseSync {
   return new DatabaseSync(file);
 }
 
+const inodeOf = (directory: string): bigint | undefined => statSync(join(directory, DATABASE_FILE), { bigint: true, throwIfNoEntry: false })?.ino;
+
 export class Database {
   readonly #sqlite: DatabaseSync;
   readonly #lock: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #keys = new Map<number, KeyObject>();
   readonly #salt: KeyObject;
+  /** Which file this is, whatever bears its name by now. */
+  readonly #inode: bigint | undefined;
   /** Number of the last event that is in the journal and on disk there; what is newer must not be forgotten here. */
   journaled = 0;
   #broken: unknown;
@@ -68,6 +72,7 @@ export class Database {
   private constructor(readonly directory: string, sqlite: DatabaseSync, lock: DatabaseSync) {
     this.#sqlite = sqlite;
     this.#lock = lock;
+    this.#inode = inodeOf(directory);
     // A sixth of the time that bare bytes take.
     this.#salt = createSecretKey(this.transaction(() => {
       const known = this.get('SELECT value FROM meta WHERE name = ?', 'salt')?.['value'];
@@ -130,7 +135,9 @@ export class Database {
     return this.#statement(sql).all(...values.map(plain));
   }
 
+  /** @throws {ExdicomError} STORAGE_FAILED where the file was taken away: SQLite would go on writing into what nobody finds after a restart. */
   transaction<T>(body: () => T): T {
+    if (inodeOf(this.directory) !== this.#inode) throw new ExdicomError('STORAGE_FAILED', { stage: 'ledger', detail: 'the ledger file is gone' });
     this.#sqlite.exec('BEGIN IMMEDIATE');
     this.#broken = undefined;
     try {
