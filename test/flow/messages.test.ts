@@ -138,6 +138,35 @@ describe('core nodes between ours', () => {
     assert.deepEqual(await readFile(brought), before, 'what the flow brought stays as it was');
   });
 
+  it('a file that a flow has put in the place of another never counts as that one, wherever it comes from', async (t) => {
+    const extra = await mkdtemp(join(tmpdir(), 'exdicom-instead-'));
+    t.after(() => rm(extra, { recursive: true, force: true }));
+    await writeFile(join(extra, 'study.zip'), await sampleStudy(extra));
+    execFileSync('bsdtar', ['-xf', join(extra, 'study.zip'), '-C', extra]);
+    const brought = join(extra, (await filesBelow(extra)).find((name) => name.startsWith('SAMPLE'))!);
+    const swap = (func: string, to: string): FlowNode => core('swap', 'function', { func: `${func} return msg;`, outputs: 1, timeout: 0, noerr: 0, initialize: '', finalize: '', libs: [], wires: [[to]] });
+    const first = 'msg.payload[0].path =';
+    const cases = [
+      { front: `${first} msg.payload[1].path;`, behind: '', delivered: 23, leftOut: 1 },
+      { front: 'msg.payload[0].instance = 2;', behind: '', delivered: 24, leftOut: 0 },
+      { front: `${first} ${JSON.stringify(brought)};`, behind: '', delivered: 24, leftOut: 1 },
+      { front: '', behind: `${first} msg.payload[1].path;`, delivered: 23, leftOut: 1 },
+      // Not de-identified: it is refused in the place of the one whose number it bears.
+      { front: '', behind: `${first} ${JSON.stringify(brought)};`, delivered: 23, leftOut: 0, outcome: 'with-exceptions' },
+    ];
+    await using red = await NodeRed.start({ flows: mainFlow() });
+    for (const [n, { front, behind, delivered, leftOut, outcome = leftOut === 0 ? 'complete' : 'failed' }] of cases.entries()) {
+      const received = `received${n}`;
+      const change = front === '' ? { anonymize: { wires: [['swap'], []] } } : { extract: { wires: [['swap']] } };
+      await red.deploy(mainFlow({ change: { ...change, out: { folder: received } }, add: [swap(front + behind, front === '' ? 'out' : 'anonymize')] }));
+      await drop(red.userDir, `${n}.zip`, await sampleStudy(red.userDir));
+      await red.until(() => red.at('d-finish').length > n);
+      const { job, error, destinations } = receiptOf(red.at('d-finish')[n]);
+      assert.deepEqual([front + behind, job.outcome, error?.code, destinations[0]?.leftOut], [front + behind, outcome, outcome === 'failed' ? 'LEFT_OUT' : undefined, leftOut]);
+      assert.equal((await filesBelow(join(red.userDir, 'data', received))).length, delivered);
+    }
+  });
+
   it('what a flow leaves out fails the job, unless finish allows it', async () => {
     const half = core('half', 'function', { func: 'msg.payload = msg.payload.slice(0, 12); return msg;', outputs: 1, timeout: 0, noerr: 0, initialize: '', finalize: '', libs: [], wires: [['out']] });
     const flows = (allowLeftOut: boolean): FlowNode[] => mainFlow({ change: { anonymize: { wires: [['half', 'd-anonymize'], ['d-aside']] }, finish: { allowLeftOut } }, add: [half] });

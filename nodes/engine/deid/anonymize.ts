@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { Ledger, PreparedFile, Quarantined } from '../ledger/ledger-types';
-import type { Anonymized, DicomFile, JobId, JobToken, OwnPath, Sha256 } from '../model';
+import type { Anonymized, DicomFile, JobToken, OwnPath, Sha256 } from '../model';
 import { turns } from '../turns';
 import { runTask, workerCount } from '../workers/pool';
 import { keyFingerprint } from './keyed';
@@ -26,7 +26,7 @@ export interface AnonymizeContext {
 }
 
 /** What of the ledger de-identification needs. */
-export type AnonymizeLedger = Pick<Ledger, 'pinProfile' | 'prepared' | 'addFiles' | 'stageFolder' | 'job' | 'attempting' | 'progressed' | 'recordPreparation'>;
+export type AnonymizeLedger = Pick<Ledger, 'pinProfile' | 'prepared' | 'numberFiles' | 'stageFolder' | 'job' | 'attempting' | 'progressed' | 'recordPreparation'>;
 
 export interface AnonymizeResult {
   /** In the order of the input, without what is in quarantine. */
@@ -232,16 +232,6 @@ class Anonymization {
   }
 }
 
-const isNumbered = (file: DicomFile): file is NumberedFile => file.instance !== undefined;
-
-/** All files with their numbers, in order: those that a flow added by itself get theirs now, so that somebody accounts for their results. */
-async function numbered(ledger: AnonymizeLedger, id: JobId, files: readonly DicomFile[]): Promise<readonly NumberedFile[]> {
-  if (files.every(isNumbered)) return files;
-  const added = await ledger.addFiles(id, files.filter((file) => !isNumbered(file)));
-  let next = 0;
-  return files.map((file) => (isNumbered(file) ? file : added[next++]!));
-}
-
 /**
  * De-identifies the files of a job (PS3.15, Annex E). A file that cannot be vouched for is quarantined with its code and
  * costs no other.
@@ -250,7 +240,8 @@ async function numbered(ledger: AnonymizeLedger, id: JobId, files: readonly Dico
 export async function anonymize(
   ledger: AnonymizeLedger, token: JobToken, files: readonly DicomFile[], settings: AnonymizeSettings, context: AnonymizeContext,
 ): Promise<AnonymizeResult> {
-  const wanted = await numbered(ledger, token.id, files);
+  // One file may be there twice, where a flow made it so.
+  const wanted = [...new Map((await ledger.numberFiles(token.id, files)).map((file) => [file.path, file])).values()];
   const work = new Anonymization(ledger, token, wanted.length, settings, context);
   await turns.during(`${token.id} anonymize`, context.signal, () => work.run(wanted));
   const quarantined = wanted.flatMap(({ instance }) => {

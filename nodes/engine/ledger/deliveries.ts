@@ -39,7 +39,9 @@ export class DeliveryRecords {
       next = this.#ahead(id, groups[position + 1]);
       await this.#markIdentified(id, group, known);
       const requests = group.map((file, index): DeliveryRequest => {
-        const { sha256, deidentified, facts, instance = file.instance } = known[index]!;
+        const { sha256, deidentified, facts, instance: own } = known[index]!;
+        // Refused as it is where identified data is; where it goes out it must not count as the one whose number it bears.
+        const instance = own ?? (destination.identifiedAllowed ? undefined : file.instance);
         return { sopInstanceUID: (facts ?? file).sopInstanceUID, sha256, deidentified, ...(instance === undefined ? {} : { instance }) };
       });
       const rows = await store.planDeliveries(id, destination, requests);
@@ -82,10 +84,12 @@ export class DeliveryRecords {
     if (strange.length > 0) {
       const bytes = strange.reduce((sum, file) => sum + file.bytes, 0);
       const looks = await this.#core.task('ledger.look', { paths: strange.map(({ path }) => path), digest: true }, bytes);
-      for (const [index, { path }] of strange.entries()) {
+      const numbers = new Map(rows.map(({ path, instance }) => [path as string, instance]));
+      for (const [index, { path, instance }] of strange.entries()) {
         const sha256 = looks[index]?.sha256;
         if (sha256 === undefined) throw new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'a file of the job is gone' });
-        byPath.set(path, { sha256, deidentified: false });
+        // A flow may work on a file in its place, as long as it says which it is.
+        byPath.set(path, { sha256, deidentified: false, ...(instance !== undefined && numbers.get(path) === instance ? { instance } : {}) });
       }
     }
     return files.map(({ path }) => byPath.get(path)!);

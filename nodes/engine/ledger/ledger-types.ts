@@ -518,8 +518,8 @@ export interface Ledger {
   spool(id: JobId): Promise<readonly SpooledItem[]>;
   /** A folder of the job's own for a stage, made 0700. */
   stageFolder(id: JobId, stage: string): Promise<OwnPath>;
-  /** Files without a number: the job's own have theirs; what a flow brought along is copied into the job and numbered by its content. */
-  addFiles(id: JobId, files: readonly DicomFile[]): Promise<ReadonlyArray<DicomFile & { readonly instance: number }>>;
+  /** The files with the ledger's own numbers; what a flow brought along is copied into the job and numbered by its content. */
+  numberFiles(id: JobId, files: readonly DicomFile[]): Promise<ReadonlyArray<DicomFile & { readonly instance: number }>>;
   /** Decides, by the error table and the policy, what becomes of a job whose stage failed. Records it. */
   fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure>;
   /** From now on the job is parked by this policy, which stays with it: for a retry node, after `fail` has parked it. */

@@ -6,7 +6,7 @@ import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
 import type { DicomFile, JobId, JobToken, OwnPath, SourceKey } from '../model';
 import { Acting } from './acting';
-import { addFiles } from './added';
+import { numberFiles } from './numbering';
 import { Asking } from './asking';
 import { Closing } from './closing';
 import { LedgerCore, jobOf } from './core';
@@ -246,8 +246,8 @@ class SqliteLedger implements Ledger {
     return folder;
   }
 
-  addFiles(id: JobId, files: readonly DicomFile[]) {
-    return addFiles(this.#core, id, files);
+  numberFiles(id: JobId, files: readonly DicomFile[]) {
+    return numberFiles(this.#core, id, files);
   }
 
   fail(token: JobToken, error: ExdicomError, policy?: RetryPolicy): Promise<Failure> {

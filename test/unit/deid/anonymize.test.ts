@@ -34,7 +34,7 @@ function ledgerIn(root: string) {
       const same = records.filter((record) => record.settings === digest);
       return { files: same.flatMap((record): readonly PreparedFile[] => record.files), quarantined: same.flatMap((record) => record.quarantined.map(({ instance, code }) => ({ instance, code }))) };
     },
-    addFiles: async () => [],
+    numberFiles: async (_id, files) => files.map((file, index) => ({ ...file, instance: file.instance ?? index + 1 })),
     stageFolder: async (_id, stage) => {
       mkdirSync(join(root, stage), { recursive: true });
       return join(root, stage) as OwnPath;

@@ -48,18 +48,31 @@ test('a file that a flow brings becomes the job\'s: copied, numbered by its cont
   await writeFile(brought, 'the flow made this');
   const { instance: _instance, ...unnumbered } = own;
   const given = [{ ...unnumbered, path: brought, bytes: 18, sopInstanceUID: '9.9' }, unnumbered];
-  const [added, known] = await bench.ledger.addFiles(token.id, given);
+  const [added, known] = await bench.ledger.numberFiles(token.id, given);
   assert.deepEqual(known, own, 'one of the job keeps its number');
   assert.ok(added !== undefined);
   assert.equal(added.instance, 2);
   assert.equal(await readFile(added.path, 'utf8'), 'the flow made this');
   assert.ok(added.path.startsWith(bench.ledger.folders.work) && !added.path.includes('PATIENT'));
-  assert.deepEqual(await bench.ledger.addFiles(token.id, given), [added, known], 'the same content has the same number');
+  assert.deepEqual(await bench.ledger.numberFiles(token.id, given), [added, known], 'the same content has the same number');
   assert.deepEqual(await readdir(join(added.path, '..')), [basename(added.path)]);
   await writeFile(brought, 'another content');
-  assert.equal((await bench.ledger.addFiles(token.id, given))[0]?.instance, 3);
+  assert.equal((await bench.ledger.numberFiles(token.id, given))[0]?.instance, 3);
   await rm(brought);
-  await assert.rejects(bench.ledger.addFiles(token.id, given), { code: 'SOURCE_GONE' });
+  await assert.rejects(bench.ledger.numberFiles(token.id, given), { code: 'SOURCE_GONE' });
+});
+
+test('a file in the place of another is not that one, also where identified data may go; one that was worked on in its place still is', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const [own, next] = await bench.extract(token, ['1.1#a', '1.2#b']);
+  assert.ok(own !== undefined && next !== undefined);
+  const other = join(bench.folder, 'other.dcm');
+  await writeFile(other, 'made by the flow');
+  await writeFile(next.path, 'worked on');
+  assert.deepEqual((await bench.ledger.numberFiles(token.id, [{ ...own, path: next.path }, next])).map(({ instance }) => instance), [2, 2]);
+  const planned = await bench.ledger.planDeliveries(token.id, { address: 'folder:/elsewhere', label: 'elsewhere', identifiedAllowed: true }, [{ ...own, path: other }, next]);
+  assert.deepEqual(planned.map(({ file }) => file.instance), [3, 2]);
 });
 
 test('what the ledger recorded of a file counts, not what the message says of it', async () => {

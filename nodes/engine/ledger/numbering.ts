@@ -1,4 +1,4 @@
-/** Files that a flow brings along by itself: from then on they are the job's, as those of its archive are. */
+/** Which files of a message are the job's own, by what the ledger knows; what a flow brings along is the job's from then on, as its archive's are. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toExdicomError } from '../errors';
@@ -11,18 +11,23 @@ const GROUP = 250;
 type NumberedFile = DicomFile & { readonly instance: number };
 
 /**
- * Numbers files that came without a number. Those of the job itself have theirs, whatever the flow left of them; what lies
- * elsewhere is copied into the job's folder and numbered by its content: the same file has the same number, however often it comes.
+ * The files with their numbers, in order. A path of the job's own has the number that the ledger gave it, whatever the message says: one
+ * file in the place of another must not count as that one. What lies elsewhere is copied into the job's folder and numbered by its
+ * content: the same file has the same number, however often it comes.
  * @throws {ExdicomError} SOURCE_GONE, SOURCE_UNREADABLE, SOURCE_CHANGED, DISK_FULL, STORAGE_FAILED
  */
-export async function addFiles(core: LedgerCore, id: JobId, files: readonly DicomFile[]): Promise<NumberedFile[]> {
+export async function numberFiles(core: LedgerCore, id: JobId, files: readonly DicomFile[]): Promise<NumberedFile[]> {
   core.live(id);
   const numbered: NumberedFile[] = [];
   for (let at = 0; at < files.length; at += GROUP) {
     const group = files.slice(at, at + GROUP);
     const rows = await core.store.files(id, group.map(({ path }) => path));
-    const sound = await intact(core, id, rows);
-    const own = new Map(rows.flatMap(({ path, instance }, index) => (sound[index] === true ? [[path as string, instance] as const] : [])));
+    const own = new Map(rows.map(({ path, instance }) => [path as string, instance]));
+    // Under its own number a flow may have worked on it in its place; where only the path says which it is, it must be what it was.
+    const bare = new Set(group.flatMap(({ path, instance }) => (instance === undefined ? [path] : [])));
+    const doubtful = rows.filter(({ path }) => bare.has(path));
+    const sound = await intact(core, id, doubtful);
+    for (const [index, { path }] of doubtful.entries()) if (sound[index] !== true) own.delete(path);
     const copies = await copied(core, id, group.filter(({ path }) => !own.has(path)));
     for (const file of group) {
       const instance = own.get(file.path);
