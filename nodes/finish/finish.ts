@@ -50,7 +50,8 @@ export = (RED: Red): void => {
         if (presence === undefined) throw new ExdicomError('NOTHING_TO_DO', { stage: 'finish' });
         const { token, ledger } = presence;
         visitors.set(token.id, { ...message, payload: undefined });
-        const { closed: complete } = await ledger.finish(token, key);
+        const { closed: complete, told } = await ledger.finish(token, key);
+        if (told === true) visitors.delete(token.id);
         if (!complete) status.waiting();
       },
       leave: (presence, ending) => {

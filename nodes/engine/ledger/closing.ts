@@ -24,6 +24,8 @@ const DISPOSITIONS: Readonly<Record<Outcome, Disposition>> = {
 export interface Finish {
   readonly closed: boolean;
   readonly waitingFor?: string;
+  /** No receipt comes to the node that asked: it went out before, or goes to another. */
+  readonly told?: true;
 }
 
 export class Closing {
@@ -66,15 +68,17 @@ export class Closing {
     const core = this.#core;
     const job = core.jobs.get(id);
     if (job === undefined) {
-      if (core.closedLately(id) || (await core.store.receipt(id)) !== undefined) return { closed: true };
+      if (core.closedLately(id) || (await core.store.receipt(id)) !== undefined) return { closed: true, told: true };
       throw new ExdicomError('JOB_UNKNOWN', { job: name, stage: 'finish' });
     }
-    if (job.row.state === 'closing') return { closed: true };
-    if (job.row.finishNode === undefined) {
+    if (job.row.finishNode === undefined && job.row.state !== 'closing') {
       await core.store.visited(id, node);
       core.update(job, { ...job.row, finishNode: node });
     }
-    return this.look(job);
+    const { finishNode } = job.row;
+    const teller = finishNode === undefined ? undefined : this.#finisherOf(finishNode);
+    const told = teller === undefined || teller === this.#finishers.get(node) ? {} : { told: true } as const;
+    return { ...job.row.state === 'closing' ? { closed: true } : await this.look(job), ...told };
   }
 
   /** Looks whether the job can close now, and closes it. Called whenever that may have changed. */

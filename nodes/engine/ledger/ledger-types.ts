@@ -566,8 +566,8 @@ export interface Ledger {
 
   // finish
   attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable;
-  /** A message of the job has come to this finish node; closes the job if it is complete. */
-  finish(token: JobToken, node: string): Promise<{ readonly closed: boolean; readonly waitingFor?: string }>;
+  /** A message of the job has come to this finish node; closes the job if it is complete. `told`: the receipt went out before, or goes to another node. */
+  finish(token: JobToken, node: string): Promise<{ readonly closed: boolean; readonly waitingFor?: string; readonly told?: true }>;
   receipt(id: JobId): Promise<Receipt | undefined>;
 
   // asking

@@ -33,6 +33,20 @@ test('a job whose instances are all verified closes as complete, once, and leave
   bench.ledger.enter(token, 'finish').leave();
 });
 
+test('a finish node hears whether a receipt will come to it, so that it keeps nothing of messages that are late or another node\'s', async () => {
+  await using bench = await Bench.open();
+  using _other = bench.ledger.attachFinisher('other', { required: [], allowLeftOut: false }, () => undefined);
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  const visit = bench.ledger.enter(token, 'anonymize');
+  assert.deepEqual(await bench.ledger.finish(token, 'finish'), { closed: false, waitingFor: 'messages 1' });
+  assert.deepEqual(await bench.ledger.finish(token, 'other'), { closed: false, waitingFor: 'messages 1', told: true });
+  await bench.deliver(token, destination('pacs'), files);
+  visit.leave();
+  await bench.closed(1);
+  assert.deepEqual(await bench.ledger.finish(token, 'finish'), { closed: true, told: true });
+});
+
 test('finish waits for messages in other nodes and for deliveries under way', async () => {
   await using bench = await Bench.open();
   const token = await bench.take();
