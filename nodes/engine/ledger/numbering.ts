@@ -21,13 +21,15 @@ export async function numberFiles(core: LedgerCore, id: JobId, files: readonly D
   const numbered: NumberedFile[] = [];
   for (let at = 0; at < files.length; at += GROUP) {
     const group = files.slice(at, at + GROUP);
-    const rows = await core.store.files(id, group.map(({ path }) => path));
-    const own = new Map(rows.map(({ path, instance }) => [path as string, instance]));
+    const known = await core.store.numbersOf(id, group.map(({ path }) => path));
+    const own = new Map(group.flatMap(({ path }, index) => (known[index] === undefined ? [] : [[path, known[index]] as const])));
     // Under its own number a flow may have worked on it in its place; where only the path says which it is, it must be what it was.
-    const bare = new Set(group.flatMap(({ path, instance }) => (instance === undefined ? [path] : [])));
-    const doubtful = rows.filter(({ path }) => bare.has(path));
-    const sound = await intact(core, id, doubtful);
-    for (const [index, { path }] of doubtful.entries()) if (sound[index] !== true) own.delete(path);
+    const bare = group.flatMap(({ path, instance }) => (instance === undefined && own.has(path) ? [path] : []));
+    if (bare.length > 0) {
+      const rows = await core.store.files(id, bare);
+      const sound = await intact(core, id, rows);
+      for (const [index, { path }] of rows.entries()) if (sound[index] !== true) own.delete(path);
+    }
     const copies = await copied(core, id, group.filter(({ path }) => !own.has(path)));
     for (const file of group) {
       const instance = own.get(file.path);

@@ -310,6 +310,8 @@ export interface JobStore {
   preparedFiles(id: JobId, stage: Preparation['stage'], settings: string, from: readonly string[]): Promise<readonly FileRow[]>;
   recordFiles(id: JobId, stage: Preparation['stage'], settings: string, profile: string | undefined, files: readonly NewFile[]): Promise<void>;
   files(id: JobId, paths: readonly string[]): Promise<readonly FileRow[]>;
+  /** The instance that each of these is of; undefined for what is no file of the job. */
+  numbersOf(id: JobId, paths: readonly string[]): Promise<ReadonlyArray<number | undefined>>;
   /** The digests of these files were computed anew and are as recorded. */
   trust(id: JobId, files: ReadonlyArray<{ readonly path: string; readonly mtimeMs: number }>): Promise<void>;
   /** Instances that are neither de-identified nor delivered yet, with their extracted files. */

@@ -35,7 +35,7 @@ test('a job whose instances are all verified closes as complete, once, and leave
 
 test('a finish node hears whether a receipt will come to it, so that it keeps nothing of messages that are late or another node\'s', async () => {
   await using bench = await Bench.open();
-  using _other = bench.ledger.attachFinisher('other', { required: [], allowLeftOut: false }, () => undefined);
+  bench.ledger.attachFinisher('other', { required: [], allowLeftOut: false }, () => undefined);
   const token = await bench.take();
   const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
   const visit = bench.ledger.enter(token, 'anonymize');

@@ -19,7 +19,7 @@ export function readFile(database: Database, table: JobTable, job: number, row: 
 }
 
 type FileCalls = Pick<JobStore,
-  | 'pinProfile' | 'preparedFiles' | 'recordFiles' | 'files' | 'trust' | 'unprepared' | 'rememberKey' | 'knowsKey'>;
+  | 'pinProfile' | 'preparedFiles' | 'recordFiles' | 'files' | 'numbersOf' | 'trust' | 'unprepared' | 'rememberKey' | 'knowsKey'>;
 
 export function fileOperations(database: Database, table: JobTable): Synchronous<FileCalls> {
   return {
@@ -54,6 +54,11 @@ export function fileOperations(database: Database, table: JobTable): Synchronous
     files(id: JobId, paths: readonly string[]): FileRow[] {
       const job = table.n(id);
       return paths.flatMap((path) => database.all('SELECT * FROM file WHERE job = ? AND path = ?', job, path).map((row) => readFile(database, table, job, row)));
+    },
+
+    numbersOf(id: JobId, paths: readonly string[]) {
+      const job = table.n(id);
+      return paths.map((path) => number(database.get('SELECT instance FROM file WHERE job = ? AND path = ?', job, path)?.['instance']));
     },
 
     trust(id: JobId, files) {
