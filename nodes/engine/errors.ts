@@ -22,7 +22,7 @@ const entry = (stage: Stage, retryable: boolean, cause: string, remedy: string):
 
 export const ERRORS = {
   // --- configuration
-  CONFIG_INVALID: entry('config', false, 'A setting of the node is missing or not valid.', 'Open the node, mend the setting that is marked, deploy.'),
+  CONFIG_INVALID: entry('config', false, 'A setting of the node is missing or not valid.', 'Open the node, correct the marked setting and deploy.'),
   PROFILE_MISSING: entry('config', false, 'No deid-profile has the name that this job was released under, or several have it.', 'Add one of that name, or rename the others, and deploy; or cancel the job and release its files under another.'),
   LEDGER_MISSING: entry('config', false, 'The node has no ledger, or its ledger is disabled.', 'Choose a ledger in the node and deploy.'),
   KEY_MISSING: entry('config', false, 'The de-identification key that this ledger was used with cannot be found.', 'Put the same key back (EXDICOM_DEID_KEY, the profile, or the key file); nothing is sent until then.'),
@@ -37,11 +37,11 @@ export const ERRORS = {
   DISK_FULL: entry('ledger', true, 'The disk of the work folder is full.', 'Free space; the job goes on by itself.'),
   STORAGE_FAILED: entry('ledger', true, 'Reading or writing the work folder failed.', 'Look at the disk, its mount and its permissions; the job goes on by itself.'),
   INTERRUPTED: entry('ledger', true, 'The node was closed while it worked on this message.', 'Nothing to do: the source sends the job again.'),
-  JOB_UNKNOWN: entry('ledger', false, 'The message names a job that this ledger does not have open.', 'Send the archive again from its source; do not store messages and inject them later.'),
+  JOB_UNKNOWN: entry('ledger', false, 'This ledger does not know the job, or has closed it.', 'Send the archive again from its source; do not store messages to inject them later.'),
   JOB_STATE: entry('ledger', false, 'The job is in a state in which this cannot be done to it.', 'Look at its state: what is open can be cancelled, what waits can be tried now, what is closed can be sent again.'),
   NOT_IN_QUARANTINE: entry('ledger', false, 'No such file lies in quarantine, or it is being released already.', 'Ask for the list of the quarantine again.'),
-  RELEASE_REFUSED: entry('ledger', false, 'The file was de-identified before it was set aside; to do it once more would tear it from its study.', 'Send its job again when the cause is mended, or discard the file.'),
-  REQUEST_INVALID: entry('ledger', false, 'A request to the jobs node lacks something, or holds a value that does not fit.', 'Mend what is named in brackets.'),
+  RELEASE_REFUSED: entry('ledger', false, 'The file was de-identified before it was set aside; to do it once more would tear it from its study.', 'Send its job again when the cause is fixed, or discard the file.'),
+  REQUEST_INVALID: entry('ledger', false, 'A request to the jobs node lacks something, or holds a value that does not fit.', 'Correct what is named in brackets.'),
   REQUEST_REFUSED: entry('ledger', false, 'A request that acts or names a patient came over HTTP by GET, or from another web site.', 'Send it by POST from a page of your own.'),
   JOB_CANCELLED: entry('ledger', false, 'A person cancelled the job.', 'Send it again if that was a mistake.'),
   WORKER_CRASHED: entry('ledger', true, 'The worker that had this job ended unexpectedly.', 'Nothing to do: it is tried again, alone, and set aside if it happens again.'),
@@ -96,7 +96,7 @@ export const ERRORS = {
 
   // --- delivery
   NOT_DEIDENTIFIED: entry('deliver', false, 'The ledger does not know this file as de-identified.', 'Wire anonymize in front of this node, or allow identified data in the destination.'),
-  DESTINATION_HELD: entry('deliver', true, 'A person has paused or drains this destination.', 'Resume it with the jobs node; the job goes on by itself.'),
+  DESTINATION_HELD: entry('deliver', true, 'A person has paused or is draining this destination.', 'Resume it with the jobs node; the job goes on by itself.'),
   PEER_UNREACHABLE: entry('deliver', true, 'No connection to the destination.', 'Check host, port and firewall; the job goes on by itself.'),
   PEER_TIMEOUT: entry('deliver', true, 'The destination did not answer in time.', 'Look at the destination; the job goes on by itself.'),
   PEER_CLOSED: entry('deliver', true, 'The destination closed the connection before it had answered.', 'Look at the destination\'s log; what it had not confirmed is sent again.'),
@@ -105,21 +105,21 @@ export const ERRORS = {
   ASSOCIATION_REJECTED: entry('deliver', false, 'The destination rejected the association for good.', 'Let its administrator enter our AE Title and address; check the called AE Title.'),
   ASSOCIATION_BUSY: entry('deliver', true, 'The destination rejected the association for now.', 'Nothing to do, or allow fewer associations in the PACS node.'),
   TLS_FAILED: entry('deliver', false, 'The TLS connection could not be made.', 'Check certificate, authority and host name in the TLS settings.'),
-  NO_CONTEXT: entry('deliver', false, 'The destination takes neither this SOP Class nor this transfer syntax.', 'Ask its administrator to accept the SOP Class in this transfer syntax, or convert the files first.'),
+  NO_CONTEXT: entry('deliver', false, 'The destination does not accept this SOP Class in this transfer syntax.', 'Ask its administrator to accept it, or convert the files first.'),
   STORE_BUSY: entry('deliver', true, 'The destination is out of resources (status A7xx).', 'Free space at the destination; the job goes on by itself.'),
   STORE_REFUSED: entry('deliver', false, 'The destination refused the instance.', 'Look at the status and the destination\'s log.'),
   STORE_MISMATCH: entry('deliver', false, 'The destination says that data set and SOP Class do not match (status A9xx).', 'Look at the instance; it is left out.'),
   NOT_FOUND: entry('verify', true, 'The destination answered with success but does not show the instance.', 'Look for a filter or a quarantine at the destination; the instance is sent again.'),
-  UNVERIFIABLE: entry('verify', false, 'The destination finds no instance at all, so its query cannot prove anything.', 'Set a query peer, or the level response, in the PACS node.'),
+  UNVERIFIABLE: entry('verify', false, 'The destination finds no instance at all, so its query cannot prove anything.', 'In the PACS node, fill in the system that answers queries, or let the C-STORE response count.'),
   QUERY_FAILED: entry('verify', true, 'The destination did not answer the query.', 'Check that it allows C-FIND from our AE Title.'),
   VERIFY_DIGEST: entry('verify', true, 'What lies at the destination is not what was written.', 'Look at the disk of the destination folder.'),
   LEFT_OUT: entry('finish', false, 'Instances of the job never reached a required destination.', 'Look at the wires and switches between the nodes, or allow it in finish.'),
   ACCOUNTING: entry('finish', false, 'The numbers of the job do not add up.', 'Report it with the receipt; the source is kept.'),
-  GAVE_UP: entry('finish', false, 'The job was tried as often, or for as long, as the policy allows.', 'Mend the cause, then send it again.'),
+  GAVE_UP: entry('finish', false, 'The job was tried as often, or for as long, as the policy allows.', 'Fix the cause, then send it again.'),
 
   // --- receiving
-  LISTEN_FAILED: entry('receive', true, 'The port cannot be listened on.', 'Choose another port or address, or stop the program that holds it.'),
-  INTAKE_CLOSED: entry('receive', true, 'Intake is paused: by a person, for want of room, or because too many jobs are waiting.', 'Resume the source, free space or mend the destination; senders try again.'),
+  LISTEN_FAILED: entry('receive', true, 'The port cannot be opened for listening.', 'Choose another port or address, or stop the program that holds it.'),
+  INTAKE_CLOSED: entry('receive', true, 'Intake is paused: by a person, for want of room, or because too many jobs are waiting.', 'Resume the source, free space or repair the destination; senders try again.'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -65,6 +65,26 @@ describe('the help of the nodes', () => {
     assert.deepEqual(Object.keys(ERRORS).filter((code) => !known.has(code)), []);
   });
 
+  it('explains a code in the same words at every node', () => {
+    for (const language of LANGUAGES) {
+      const known = new Map<string, string>();
+      for (const name of nodeNames) {
+        for (const [code, text] of explained(name, language)) {
+          assert.equal(text, known.get(code) ?? text, `${name}, ${language}`);
+          known.set(code, text);
+        }
+      }
+    }
+  });
+
+  it('promises a catch node no more of an error than Node-RED hands on', () => {
+    for (const name of nodeNames) {
+      for (const language of LANGUAGES) {
+        for (const [paragraph] of help(name, language).matchAll(/<p>[^\n]*Catch [^\n]*<code>msg\.error<\/code>[^\n]*/g)) assert.doesNotMatch(paragraph, /<code>(?:remedy|retryable)/, `${name}, ${language}`);
+      }
+    }
+  });
+
   it('says at every node that works on jobs that what lies between the stages may run again', () => {
     for (const name of ['folder-in', 'c-store-in', 'extract', 'anonymize', 'c-store-out', 'folder-out', 'retry', 'finish', 'ledger']) {
       assert.match(help(name, 'en-US'), /nodes between the stages run again/);

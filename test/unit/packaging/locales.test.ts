@@ -43,6 +43,21 @@ describe('the texts of the dialogs', () => {
     });
   }
 
+  it('say the same thing in the same words in every dialog', () => {
+    // The reason why a list is not valid depends on the list.
+    const isShared = (key: string): boolean => /^(?:choice|validate)\.|^label\.(?:name|ledger|tls|issuer|identifiedAllowed)$/.test(key) && key !== 'validate.list';
+    for (const language of LANGUAGES) {
+      const known = new Map<string, string>();
+      for (const name of nodeNames) {
+        for (const [key, text] of texts(name, language)) {
+          if (!isShared(key)) continue;
+          assert.equal(text, known.get(key) ?? text, `${name} ${key}, ${language}`);
+          known.set(key, text);
+        }
+      }
+    }
+  });
+
   it('in Chinese are Chinese', () => {
     for (const name of nodeNames) {
       for (const [key, text] of texts(name, 'zh-TW')) {
