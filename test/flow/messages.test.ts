@@ -167,6 +167,18 @@ describe('core nodes between ours', () => {
     }
   });
 
+  it('files that come by a second anonymize are handed on as they are', async () => {
+    await using red = await NodeRed.start({
+      flows: mainFlow({ change: { anonymize: { wires: [['twice'], []] } }, add: [core('twice', 'exdicom-anonymize', { name: '', ledger: 'ledger', profile: 'profile', wires: [['out', 'd-anonymize'], []] })] }),
+    });
+    await drop(red.userDir, 'study.zip', await sampleStudy(red.userDir));
+    await red.until(() => red.at('d-finish').length > 0 || red.at('d-catch').length > 0);
+    assert.deepEqual(codes(red.at('d-catch')), []);
+    const { job, destinations } = receiptOf(red.at('d-finish')[0]);
+    assert.deepEqual([job.outcome, job.attempts, destinations[0]?.verified], ['complete', 1, 24]);
+    assert.deepEqual(red.at('d-anonymize').map(({ anonymized }) => (anonymized as { resumed: number }).resumed), [24]);
+  });
+
   it('what a flow leaves out fails the job, unless finish allows it', async () => {
     const half = core('half', 'function', { func: 'msg.payload = msg.payload.slice(0, 12); return msg;', outputs: 1, timeout: 0, noerr: 0, initialize: '', finalize: '', libs: [], wires: [['out']] });
     const flows = (allowLeftOut: boolean): FlowNode[] => mainFlow({ change: { anonymize: { wires: [['half', 'd-anonymize'], ['d-aside']] }, finish: { allowLeftOut } }, add: [half] });

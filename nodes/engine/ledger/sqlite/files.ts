@@ -32,9 +32,12 @@ export function fileOperations(database: Database, table: JobTable): Synchronous
 
     preparedFiles(id: JobId, stage: Preparation['stage'], settings: string, from: readonly string[]): FileRow[] {
       const job = table.n(id);
-      return from.flatMap((path) => database
-        .all('SELECT * FROM file INDEXED BY file_source WHERE job = ? AND stage = ? AND source = ? AND settings = ?', job, stage, path, settings)
-        .map((row) => readFile(database, table, job, row)));
+      return from.flatMap((path) => {
+        const made = database.all('SELECT * FROM file INDEXED BY file_source WHERE job = ? AND stage = ? AND source = ? AND settings = ?', job, stage, path, settings);
+        // What the stage has made itself may come by once more: a second node of the kind, a wire back.
+        const rows = made.length > 0 ? made : database.all('SELECT * FROM file WHERE job = ? AND path = ? AND stage = ? AND settings = ?', job, path, stage, settings);
+        return rows.map((row) => readFile(database, table, job, row));
+      });
     },
 
     recordFiles(id: JobId, stage: Preparation['stage'], settings: string, profile: string | undefined, files: readonly NewFile[]) {
