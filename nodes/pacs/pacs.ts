@@ -94,8 +94,8 @@ function follow(ledger: Ledger, peer: PacsSettings): Disposable {
 function say(node: Node, what: Parameters<Watcher['log']>[0], code: ErrorCode, waiting: number): void {
   const { cause, remedy } = ERRORS[code];
   if (what === 'opened') node.warn(`${code}: ${cause} ${remedy}`);
-  else if (what === 'waiting') node.warn(`${code}: no answer yet, ${waiting} jobs wait`);
-  else node.log(`it answers again${waiting === 0 ? '' : `, ${waiting} more jobs go on`}`);
+  else if (what === 'waiting') node.warn(`${code}: no answer yet, ${waiting} ${waiting === 1 ? 'job waits' : 'jobs wait'}`);
+  else node.log(`it answers again${waiting === 0 ? '' : `, ${waiting} more ${waiting === 1 ? 'job goes' : 'jobs go'} on`}`);
 }
 
 /** The peer of an edit dialog: its values, saved or not; variables are those of the node, where it is there already. */

@@ -136,7 +136,7 @@ export class LedgerHost {
       const { orphaned: still, state } = this.ledger?.status() ?? { orphaned: 0, state: 'closed' };
       if (still <= this.#orphansTold || !this.#flowsStarted || state === 'closed' || state === 'failed') return;
       this.#orphansTold = still;
-      this.#node.warn(`${still} jobs wait for a source that is in no flow: put it back, or cancel them`);
+      this.#node.warn(`${still} ${still === 1 ? 'job waits' : 'jobs wait'} for a source that is in no flow: put it back, or cancel ${still === 1 ? 'the job' : 'the jobs'}`);
     }, SOURCES_COME).unref();
   }
 

@@ -96,7 +96,7 @@ describe('the job of a message', () => {
     red.receive('extract', { payload: join(red.userDir, 'study.zip') });
     await red.until(() => red.at('d-extract').length > 0);
     await red.deploy(flow('elsewhere', 'Another'));
-    await red.until(() => red.logs.some(({ text }) => text.includes('1 jobs wait for a source')));
+    await red.until(() => red.logs.some(({ text }) => text.includes('1 job waits for a source')));
     assert.equal(red.at('d-extract').length, 1);
   });
 });
