@@ -149,7 +149,7 @@ describe('the editor', { skip: chromiumMissing }, () => {
     await page.fill('#node-input-since', 'lately');
     await page.fill('#node-input-answer', 'req');
     await closeDialog(page, 'node-dialog-ok');
-    assert.deepEqual((await reasons(id)).sort(), ['Answer to msg.: the name of a property that is free for the answer, such as payload', 'Changed since: a span such as 24h, a date such as 2026-11-01, or milliseconds since 1970']);
+    assert.deepEqual((await reasons(id)).sort(), ['Answer in msg.: the name of a property that is free for the answer, such as payload', 'Changed since: a span such as 24h, a date such as 2026-11-01, or milliseconds since 1970']);
     await openDialog(page, id);
     await page.fill('#node-input-since', '7d');
     await page.fill('#node-input-answer', 'list');
