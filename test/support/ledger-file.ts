@@ -8,7 +8,8 @@ import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
 function rows<T>(directory: string, query: string): T[] {
   const file = join(directory, 'ledger.sqlite');
   if (!existsSync(file)) return [];
-  const database = new DatabaseSync(file, { readOnly: true });
+  // While the ledger opens or closes it has the file for itself.
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 60_000 });
   try {
     if (database.prepare("SELECT name FROM sqlite_master WHERE name = 'job'").get() === undefined) return [];
     return database.prepare(query).all() as T[]; // the caller names the columns of its own query

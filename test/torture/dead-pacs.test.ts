@@ -85,7 +85,7 @@ const dropAll = async (userDir: string, inbox: string, prefix: string, files: re
 
 /** Jobs in the order in which they were sent again, by their numbers. */
 function sentAgain(data: string): number[] {
-  const database = new DatabaseSync(join(data, 'ledger.sqlite'), { readOnly: true });
+  const database = new DatabaseSync(join(data, 'ledger.sqlite'), { readOnly: true, timeout: 60_000 });
   try {
     const rows = database.prepare("SELECT name FROM event WHERE event = 'sent' ORDER BY seq").all() as Array<{ name: string }>;
     return rows.map(({ name }) => Number(name.split(' ').at(-1)));

@@ -46,7 +46,7 @@ function inventory(pacs: FaultScp): Map<string, string[]> {
 }
 
 function rows<T>(userDir: string, query: string): T[] {
-  const database = new DatabaseSync(join(userDir, 'data', 'ledger.sqlite'), { readOnly: true });
+  const database = new DatabaseSync(join(userDir, 'data', 'ledger.sqlite'), { readOnly: true, timeout: 60_000 });
   try {
     return database.prepare(query).all() as T[]; // the caller names the columns of its own query
   } finally {

@@ -1,6 +1,6 @@
 /** What happens to files in a watched folder while somebody works with them, to a pile of jobs at a restart, and where a file system says no. */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -96,22 +96,23 @@ describe('a file system that says no', () => {
   it('to moving the original away: the job waits for it, then ends once; nothing is sent again', async () => {
     await using scp = await startScp();
     await using run = await Tortured.start({ port: scp.port });
+    // The ledger is open by then: it looks into the folder before.
+    run.give('first.zip', tinyStudy(1, '1.2.20'));
+    await run.untilClosed(1);
     // Nobody can make a folder where a file lies, whatever the rights.
     const done = join(run.data, 'done');
-    await run.until(() => existsSync(done));
     renameSync(done, `${done}.away`);
     writeFileSync(done, 'in the way');
     run.give('study.zip', tinyStudy(6));
-    await run.until(() => scp.messages.length === 6 && (run.states()['closing'] ?? 0) === 1);
+    await run.until(() => scp.messages.length === 7 && (run.states()['closing'] ?? 0) === 1);
     await pause(3000);
     assert.ok(existsSync(join(run.inbox, 'study.zip')), 'the original stays until it can be moved');
-    assert.deepEqual(run.states(), { closing: 1 });
-    renameSync(done, `${done}.was`);
-    mkdirSync(done);
-    chmodSync(done, 0o700);
-    const [receipt] = await run.untilClosed(1);
-    assert.equal(receipt?.job.outcome, 'complete');
-    assert.equal(scp.messages.length, 6);
+    assert.deepEqual(run.states(), { closed: 1, closing: 1 });
+    rmSync(done);
+    renameSync(`${done}.away`, done);
+    const receipts = await run.untilClosed(2);
+    assert.deepEqual(receipts.map(({ job: { outcome } }) => outcome), ['complete', 'complete']);
+    assert.equal(scp.messages.length, 7);
     assert.ok(uidsOf(scp).includes(mapped('1.2.10.0')));
     await run.account(uidsOf(scp));
   });
