@@ -5,7 +5,8 @@ import type { JobId, JobToken, Outcome } from '../model';
 import { judge, leftOut, unfinished } from './accounting';
 import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
-import type { Disposition, Finisher, FinishRule, JobKind, Receipt } from './ledger-types';
+import type { Disposition, Finisher, FinishRule, Receipt } from './ledger-types';
+import { isOnlyCopy } from './only-copies';
 import type { Replay } from './replay';
 import { standIn } from './stand-in';
 import type { ErrorFacts } from './store';
@@ -14,8 +15,6 @@ import type { ErrorFacts } from './store';
 const SETTLE = 250;
 /** Milliseconds between two tries of a step, at first and at most. */
 const STEP_DELAY = 5000, STEP_CAP = 600_000;
-/** Kinds whose original lies elsewhere, so that the spooled copy is not the last one. */
-const HAS_ORIGINAL: ReadonlySet<JobKind> = new Set<JobKind>(['archive', 'folder', 'file']);
 
 const DISPOSITIONS: Readonly<Record<Outcome, Disposition>> = {
   complete: 'done', duplicate: 'done', 'with-exceptions': 'failed', failed: 'failed', cancelled: 'put-back',
@@ -239,13 +238,13 @@ export class Closing {
         } catch (thrown) {
           const error = toExdicomError(thrown);
           // A last copy stays until it is where it belongs, whatever was wrong.
-          if (error.retryable || !HAS_ORIGINAL.has(kind)) throw error;
+          if (error.retryable || isOnlyCopy(kind)) throw error;
           return error.code;
         }
       });
     } catch (thrown) {
       // The original is where it was, so our copy need not wait for it. What was received or sent to us has no other.
-      if (HAS_ORIGINAL.has(kind)) await clear();
+      if (!isOnlyCopy(kind)) await clear();
       throw thrown;
     }
   }

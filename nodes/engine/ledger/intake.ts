@@ -9,6 +9,7 @@ import type { LedgerCore, LiveJob } from './core';
 import type { AgainIntake, Intake, IntakeItem, Job, Room, SpooledItem, Taken } from './ledger-types';
 import type { Replay } from './replay';
 import type { Again, JobRow, NewJob, QuarantineSource, Release, StoredItem } from './store';
+import { isOnlyCopy, markOnlyCopy } from './only-copies';
 import { itemName } from './tasks';
 
 /** How much room a job may need beside its own size: unpacked and de-identified copies. */
@@ -107,6 +108,7 @@ export class IntakeDesk {
     job.taking = true;
     try {
       const spooled = await this.#spool(id, items, bytes, AbortSignal.any([signal, job.stop.signal]));
+      if (isOnlyCopy(job.row.kind)) await markOnlyCopy(core.workFolder(id));
       return await this.#complete(job, spooled, again);
     } catch (thrown) {
       if (core.cancelled(id)) return { kind: 'put-back', of: id };
@@ -233,6 +235,7 @@ export class IntakeDesk {
     const folder = this.#receivingFolder(job.row);
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
+      await markOnlyCopy(core.workFolder(job.row.id));
     } catch (thrown) {
       await this.#discard(job.row.id);
       throw core.noticed(toExdicomError(thrown, { stage: 'receive' }));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { JobId } from '../model';
 import type { LedgerCore } from './core';
 import type { IntakeDesk } from './intake';
+import { keepOnlyCopies } from './only-copies';
 import type { Quarantine } from './quarantine';
 
 const DAY = 86_400_000;
@@ -32,11 +33,13 @@ export class Upkeep {
     this.#quarantine = quarantine;
   }
 
-  /** Removes from the work folder what belongs to no open job, by the ledger and not by age. */
+  /** Removes from the work folder what belongs to no open job, by the ledger and not by age; what nobody else has is kept in `failed`. */
   async sweep(): Promise<void> {
     const { folders, jobs } = this.#core;
     const strangers = (await readdir(folders.work)).filter((name) => !jobs.has(name as JobId));
-    if (strangers.length > 0) await this.#core.task('ledger.remove', { files: [], folders: strangers.map((name) => join(folders.work, name)) });
+    if (strangers.length === 0) return;
+    await keepOnlyCopies(folders, strangers);
+    await this.#core.task('ledger.remove', { files: [], folders: strangers.map((name) => join(folders.work, name)) });
   }
 
   /** @param tick is called twice in every quiet period. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -152,6 +152,27 @@ test('a study that is received grows over restarts and becomes a job when it is 
   assert.deepEqual([taken.token.attempt, (await bench.ledger.spool(token.id)).length], [1, 3]);
   await assert.rejects(bench.ledger.addReceived(token.id, { path: folder, name: 'x', bytes: 1, sha256: sha256('x') }), { code: 'JOB_UNKNOWN' });
   assert.deepEqual(await bench.ledger.receiving(key), []);
+});
+
+test('what nobody else has outlives a ledger that does not know it: an older copy put back, or a new one', async () => {
+  await using bench = await Bench.open();
+  const { token, folder } = await bench.ledger.receive({ sourceKey: 'dicom:11112' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
+  await writeFile(join(folder, '000001.dcm'), 'received');
+  await bench.ledger.addReceived(token.id, { path: join(folder, '000001.dcm') as never, name: 'one', bytes: 8, sha256: sha256('received') });
+  const message = await bench.ledger.take({ sourceKey: bench.source.sourceKey, kind: 'message', prefix: 'extract', items: [{ content: Buffer.from('sent along'), name: 'message' }] }, signal);
+  assert.ok(message.kind === 'job');
+  const empty = await bench.ledger.receive({ sourceKey: 'dicom:11112' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.4' });
+  const watched = await bench.take();
+  await bench.ledger.close();
+  for (const name of await readdir(bench.ledger.folders.root)) if (name.startsWith('ledger.sqlite')) await rm(join(bench.ledger.folders.root, name));
+  await bench.restart();
+  const { work, failed } = bench.ledger.folders;
+  assert.deepEqual(await readdir(work), []);
+  assert.deepEqual((await readdir(failed)).toSorted(), [`unknown ${message.token.id}`, `unknown ${token.id}`].toSorted(), `neither ${empty.token.id} nor ${watched.id}`);
+  assert.equal(await readFile(join(failed, `unknown ${token.id}`, '000001.dcm'), 'utf8'), 'received');
+  assert.equal(await readFile(join(failed, `unknown ${message.token.id}`, '0001'), 'utf8'), 'sent along');
+  const reason = JSON.parse(await readFile(join(failed, `unknown ${token.id}`, 'reason.json'), 'utf8')) as { error: { code: string } };
+  assert.equal(reason.error.code, 'JOB_UNKNOWN');
 });
 
 test('what nobody owns is swept from the work folder at the start', async () => {

@@ -1,0 +1,35 @@
+/**
+ * Work folders that hold what nobody else has: received studies, messages' Buffers. Where the ledger does not know such a
+ * folder, because an older copy of it was put back or it began anew, its files are kept for a person and not swept away.
+ */
+import { mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExdicomError } from '../errors';
+import { REASON_FILE } from '../folder/kept';
+import type { JobKind, LedgerFolders } from './ledger-types';
+
+const MARK = 'only-copy';
+/** The original of the others lies elsewhere. */
+const ONLY_COPIES: ReadonlySet<JobKind> = new Set<JobKind>(['received', 'message']);
+
+export const isOnlyCopy = (kind: JobKind): boolean => ONLY_COPIES.has(kind);
+
+/** Says so of a job's work folder, from before anybody is told that its files are safe with us. */
+export async function markOnlyCopy(workFolder: string): Promise<void> {
+  await mkdir(workFolder, { recursive: true, mode: 0o700 });
+  await writeFile(join(workFolder, MARK), '', { mode: 0o600, flush: true });
+}
+
+/** Moves what these folders took in, where they are marked, to `failed/unknown <id>`, with a reason beside it. Doing it twice does no harm. */
+export async function keepOnlyCopies({ work, failed }: LedgerFolders, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const taken = join(work, name, 'in');
+    if (!await exists(join(work, name, MARK)) || (await readdir(taken).catch(() => [])).every((file) => file === REASON_FILE)) continue;
+    const { code, message } = new ExdicomError('JOB_UNKNOWN', { detail: 'its files were found when the ledger opened' });
+    const reason = { job: `unknown ${name}`, outcome: 'failed', at: new Date().toISOString(), error: { code, stage: 'ledger', message } };
+    await writeFile(join(taken, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`, { mode: 0o600, flush: true });
+    await rename(taken, join(failed, `unknown ${name}`));
+  }
+}
+
+const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
