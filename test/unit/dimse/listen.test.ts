@@ -329,7 +329,7 @@ for (const [what, bytes] of HOSTILE) {
     client.send(bytes(client));
     assert.equal((await client.next())?.type, 7);
     await until(() => client.closed);
-    assert.deepEqual(readdirSync(server.folder), []);
+    await until(() => readdirSync(server.folder).length === 0);
     using next = new RawClient(server.port);
     await next.associate([[CT, EXPLICIT]]);
     next.send(next.storeRequest('1.2.3.4'), next.value(1, 2, dataSet({ sopInstanceUID: '1.2.3.4' })));
