@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { identifyFile } from '../dicom/identify';
-import { toExdicomError } from '../errors';
+import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import { withBlock } from '../memory';
 import type { DicomFile } from '../model';
@@ -56,7 +56,15 @@ const describe: Task<{ readonly paths: readonly string[] }, readonly Description
     }
   });
 
-const whole: Task<{ readonly paths: readonly string[] }, boolean> = ({ paths }) => seemsWhole(paths);
+const whole: Task<{ readonly paths: readonly string[] }, boolean> = ({ paths }) => {
+  try {
+    return seemsWhole(paths);
+  } catch (thrown) {
+    const { code, detail } = toExdicomError(thrown);
+    if (code !== 'STORAGE_FAILED') throw thrown;
+    throw new ExdicomError(detail === 'ENOENT' ? 'SOURCE_GONE' : 'SOURCE_UNREADABLE', { origin: thrown, ...(detail === undefined ? {} : { detail }) });
+  }
+};
 
 export const folderTasks = { 'folder.copy': copy, 'folder.describe': describe, 'folder.whole': whole } satisfies Record<string, Task<never, unknown>>;
 

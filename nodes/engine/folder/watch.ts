@@ -24,7 +24,7 @@ export interface WatchSettings {
 export type TakenAs = 'job' | 'duplicate' | 'put-back' | 'no-room';
 
 export interface WatchHandler {
-  /** Whether an archive has its end record, and a set its volumes. */
+  /** Whether an archive has its end record, and a set its volumes. What it throws is about this item alone, as with `take`. */
   whole(candidate: Candidate, signal: AbortSignal): Promise<boolean>;
   room(): Promise<boolean>;
   /** Makes a job of it. What it throws is about this item alone, unless it says otherwise by its code. */
@@ -217,10 +217,12 @@ export class FolderWatcher {
       const [candidate, seen] = found;
       signal.throwIfAborted();
       const now = performance.now();
-      if (full || seen.notBefore > now || !(await this.#ready(candidate, seen, signal))) { rest.push(found); continue; }
-      if (!(await this.#handler.room())) { full = true; rest.push(found); continue; }
-      this.hold(candidate.roots);
+      let held = false;
       try {
+        if (full || seen.notBefore > now || !(await this.#ready(candidate, seen, signal))) { rest.push(found); continue; }
+        if (!(await this.#handler.room())) { full = true; rest.push(found); continue; }
+        this.hold(candidate.roots);
+        held = true;
         const taken = await this.#handler.take(candidate, signal);
         if (taken === 'no-room') { full = true; rest.push(found); this.release(candidate.roots); }
         else {
@@ -228,7 +230,7 @@ export class FolderWatcher {
           if (taken === 'put-back') this.release(candidate.roots, candidate);
         }
       } catch (thrown) {
-        this.release(candidate.roots);
+        if (held) this.release(candidate.roots);
         signal.throwIfAborted();
         error = toExdicomError(thrown);
         rest.push(found);

@@ -84,6 +84,14 @@ describe('whether an archive is whole', () => {
     });
   }
 
+  it('tells what is gone from what cannot be read', async () => {
+    await inFolder(async (folder) => {
+      const ask = (path: string) => () => folderTasks['folder.whole']({ paths: [path] }, context);
+      assert.throws(ask(join(folder, 'gone.zip')), { code: 'SOURCE_GONE' });
+      assert.throws(ask(folder), { code: 'SOURCE_UNREADABLE' });
+    });
+  });
+
   it('a set with all its volumes is, and with a gap it is not', async (test) => {
     if (!existsSync(made)) { test.skip('no shared data'); return; }
     const volumes = (await readdir(made)).filter((name) => name.startsWith('rar5_multivol.part')).toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => join(made, name));

@@ -228,6 +228,28 @@ describe('a watched folder', () => {
     });
   });
 
+  it('goes on with the rest where one cannot be asked whether it is whole', async () => {
+    const asked: string[] = [];
+    await watching(async ({ folder, look, looks, taken }) => {
+      for (const [index, name] of ['gone.zip', 'locked.zip', 'good.zip'].entries()) {
+        await writeFile(join(folder, name), 'x');
+        await utimes(join(folder, name), index + 1, index + 1);
+      }
+      await look(4);
+      assert.deepEqual(taken, [['good.zip']]);
+      assert.deepEqual(asked, ['gone.zip', 'locked.zip', 'good.zip'], 'what failed is not tried at every look');
+      assert.equal(looks[1]?.error?.code, 'SOURCE_UNREADABLE');
+      assert.equal(looks[1]?.waiting, 2);
+    }, {}, {
+      whole: async ({ roots: [root = ''] }) => {
+        asked.push(basename(root));
+        if (root.endsWith('gone.zip')) throw new ExdicomError('SOURCE_GONE');
+        if (root.endsWith('locked.zip')) throw new ExdicomError('SOURCE_UNREADABLE');
+        return true;
+      },
+    });
+  });
+
   it('says that it cannot be read, and works again when it can', async () => {
     await watching(async ({ folder, taken, look, looks }) => {
       await rm(folder, { recursive: true });
