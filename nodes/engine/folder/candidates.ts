@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { lstat, opendir } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { volumeSets } from '../archive/volumes';
+import { ExdicomError } from '../errors';
 
 export interface CandidateFile {
   readonly path: string;
@@ -27,7 +28,7 @@ export interface Candidate {
 }
 
 /** Entries of one sub-folder; a folder with more is left alone, and said so. */
-export const MAX_FILES = 100_000;
+const MAX_FILES = 100_000;
 
 const UNFINISHED = /\.(part|tmp|crdownload|partial|download|filepart)$/i;
 const isUnfinished = (name: string): boolean => UNFINISHED.test(name) || name.startsWith('.') || name.startsWith('~$');
@@ -38,6 +39,8 @@ export interface LookOptions {
   /** Absolute paths that are no candidates: our own folders, should they lie in the watched one, and what is a job already. */
   readonly skip: (path: string) => boolean;
   readonly signal: AbortSignal;
+  /** Told of each item that is left because it cannot be read as a whole, or holds too much. */
+  readonly left?: (error: ExdicomError) => void;
 }
 
 /**
@@ -45,7 +48,7 @@ export interface LookOptions {
  * Links are not followed, dot files and unfinished transfers not taken.
  * @throws system errors, where the watched folder itself cannot be read.
  */
-export async function look({ folder, subfolders, skip, signal }: LookOptions): Promise<readonly Candidate[]> {
+export async function look({ folder, subfolders, skip, signal, left = () => undefined }: LookOptions): Promise<readonly Candidate[]> {
   const found: CandidateFile[] = [];
   const candidates: Candidate[] = [];
   const parent = join(folder, sep);
@@ -53,14 +56,18 @@ export async function look({ folder, subfolders, skip, signal }: LookOptions): P
     signal.throwIfAborted();
     const path = `${parent}${entry.name}`;
     if (isUnfinished(entry.name) || skip(path)) continue;
-    if (entry.isDirectory()) {
-      const inside = subfolders ? await lookInto(path, signal) : undefined;
-      if (inside !== undefined) candidates.push(inside);
-      continue;
+    try {
+      if (entry.isDirectory()) {
+        const inside = subfolders ? await lookInside(path, signal) : undefined;
+        if (inside !== undefined) candidates.push(inside);
+      } else if (entry.isFile()) {
+        const file = await facts(path, entry.name);
+        if (file !== undefined) found.push(file);
+      }
+    } catch (thrown) {
+      signal.throwIfAborted();
+      left(unreadable(thrown));
     }
-    if (!entry.isFile()) continue;
-    const file = await facts(path, entry.name);
-    if (file !== undefined) found.push(file);
   }
   for (const set of volumeSets(found.map(({ name }) => name))) {
     const files = set.map((position) => found[position]!); // positions in what we gave it
@@ -72,8 +79,17 @@ export async function look({ folder, subfolders, skip, signal }: LookOptions): P
   return candidates.toSorted((a, b) => a.mtimeMs - b.mtimeMs || (a.roots[0]! < b.roots[0]! ? -1 : 1)); // a candidate has a root
 }
 
-/** A sub-folder as a candidate; undefined where it is gone, or holds no regular file. */
+/** A sub-folder as a candidate; undefined where it is gone, cannot be read as a whole, or holds no regular file or too many. */
 export async function lookInto(folder: string, signal: AbortSignal): Promise<Candidate | undefined> {
+  try {
+    return await lookInside(folder, signal);
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
+
+async function lookInside(folder: string, signal: AbortSignal): Promise<Candidate | undefined> {
   const files: CandidateFile[] = [];
   const ignored: CandidateFile[] = [];
   try {
@@ -85,13 +101,13 @@ export async function lookInto(folder: string, signal: AbortSignal): Promise<Can
       if (file === undefined) continue;
       if (isUnfinished(entry.name)) ignored.push(file);
       else files.push(file);
-      if (files.length + ignored.length > MAX_FILES) break;
+      if (files.length + ignored.length > MAX_FILES) throw new ExdicomError('LIMIT_ENTRIES', { stage: 'intake' });
     }
   } catch (thrown) {
-    if (signal.aborted) throw thrown;
-    return undefined; // it was moved away while we looked, or cannot be read: another look will tell
+    if (!isGone(thrown)) throw thrown;
+    return undefined; // it was moved away while we looked: another look will tell
   }
-  if (files.length === 0 || files.length + ignored.length > MAX_FILES) return undefined;
+  if (files.length === 0) return undefined;
   files.sort(byName);
   ignored.sort(byName);
   const all = [...files, ...ignored];
@@ -108,7 +124,7 @@ export async function fingerprint(
   if (kind === 'folder') return (await lookInto(roots[0] ?? '', signal))?.fingerprint;
   const files: CandidateFile[] = [];
   for (const [index, path] of roots.entries()) {
-    const file = await facts(path, names[index] ?? '');
+    const file = await facts(path, names[index] ?? '').catch(() => undefined);
     if (file === undefined) return undefined;
     files.push(file);
   }
@@ -119,9 +135,19 @@ async function facts(path: string, name: string): Promise<CandidateFile | undefi
   try {
     const { size, mtimeMs } = await lstat(path);
     return { path, name, bytes: size, mtimeMs };
-  } catch {
-    return undefined; // gone since it was listed
+  } catch (thrown) {
+    if (!isGone(thrown)) throw thrown;
+    return undefined; // since it was listed
   }
+}
+
+const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && 'code' in thrown ? thrown.code : undefined);
+const isGone = (thrown: unknown): boolean => codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR';
+
+function unreadable(thrown: unknown): ExdicomError {
+  if (thrown instanceof ExdicomError) return thrown;
+  const code = codeOf(thrown);
+  return new ExdicomError('SOURCE_UNREADABLE', { origin: thrown, ...(typeof code === 'string' ? { detail: code } : {}) });
 }
 
 function fingerprintOf(files: readonly CandidateFile[]): string {

@@ -74,6 +74,8 @@ export class FolderWatcher {
   /** What the last look found and left. */
   #rest: readonly Found[] = [];
   #full = false;
+  /** What the last look could not even read. */
+  #left: readonly ExdicomError[] = [];
   #lookedAt = 0;
   #nextLook = 0;
 
@@ -150,6 +152,8 @@ export class FolderWatcher {
     return this.#report(async () => {
       this.#rest = [];
       this.#full = false;
+      const left: ExdicomError[] = [];
+      this.#left = left;
       const exclude = new Set(this.#settings.exclude);
       try {
         const candidates = await look({
@@ -157,6 +161,7 @@ export class FolderWatcher {
           subfolders: this.#settings.subfolders,
           skip: (path) => exclude.has(path) || this.#open.has(path),
           signal,
+          left: (error) => { left.push(error); },
         });
         return await this.#takeReady(this.#remember(candidates), signal);
       } finally {
@@ -242,7 +247,8 @@ export class FolderWatcher {
     }
     this.#rest = rest;
     this.#full = full;
-    return { waiting: rest.length, full, ...(error === undefined ? {} : { error }) };
+    error ??= this.#left[0];
+    return { waiting: rest.length + this.#left.length, full, ...(error === undefined ? {} : { error }) };
   }
 
   async #ready(candidate: Candidate, seen: Seen, signal: AbortSignal): Promise<boolean> {

@@ -114,6 +114,29 @@ describe('a watched folder', () => {
     }, {}, { take: async (candidate) => { found.push(candidate); return 'job'; } });
   });
 
+  it('says that a sub-folder cannot be read to its end, and takes no part of it', async () => {
+    await watching(async ({ folder, look, looks, taken }) => {
+      const level = 'x'.repeat(200);
+      const chain = (levels: number): string => join(...Array<string>(levels).fill(level));
+      const upper = join(folder, 'study', chain(15));
+      const lower = join(folder, '.lower');
+      await mkdir(upper, { recursive: true });
+      await mkdir(join(lower, chain(10)), { recursive: true });
+      await writeFile(join(folder, 'study', 'IM1'), 'x');
+      // Together they are deeper than a path may be long.
+      await rename(lower, join(upper, 'lower'));
+      await writeFile(join(folder, 'good'), 'x');
+      await look(3);
+      assert.deepEqual(taken, [['good']]);
+      assert.equal(looks.at(-1)?.error?.code, 'SOURCE_UNREADABLE');
+      assert.equal(looks.at(-1)?.waiting, 1);
+      await rename(join(upper, 'lower'), lower);
+      await look(2);
+      assert.deepEqual(taken, [['good'], ['study']]);
+      assert.equal(looks.at(-1)?.error, undefined);
+    });
+  });
+
   it('leaves sub-folders alone where they are no jobs', async () => {
     await watching(async ({ folder, taken, look }) => {
       await mkdir(join(folder, 'study'));
