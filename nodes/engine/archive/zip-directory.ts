@@ -43,6 +43,7 @@ const END = 0x06054b50;
 const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
+const LOCAL = Buffer.from('504b0304', 'hex');
 const END_SIZE = 22;
 /** Of a local header without name and extra field: the least that an entry has in front of its data. */
 const LOCAL_SIZE = 30;
@@ -150,8 +151,31 @@ function readExtras(extra: Buffer): Extras {
 
 const AES_KEYS: Readonly<Record<number, number>> = { 1: 16, 2: 24, 3: 32 };
 
+interface Place {
+  /** Of the directory. */
+  readonly position: number;
+  /** Where a local header is by what the directory writes of it, counted from the beginning of its disk. */
+  readonly offsetOf: (written: number, packed: number) => number;
+}
+
+/**
+ * Beyond 4 GiB macOS writes no zip64 but the lower 32 bits of each offset. The entries follow one another as in the
+ * directory, so each is at the next place that fits and has a local header.
+ */
+function unwrapped(source: ByteSource, end: number): Place['offsetOf'] {
+  let free = 0;
+  return (written, packed) => {
+    for (let offset = written; offset + LOCAL_SIZE <= end; offset += 2 ** 32) {
+      if (offset < free || !source.read(offset, 4).equals(LOCAL)) continue;
+      free = offset + LOCAL_SIZE + packed;
+      return offset;
+    }
+    return written;
+  };
+}
+
 /** The entry at `at`, or undefined for a folder. */
-function readEntry(directory: Buffer, at: number, source: ByteSource, place: { readonly position: number; readonly shift: number }, limits: ExtractLimits): ZipEntry | undefined {
+function readEntry(directory: Buffer, at: number, source: ByteSource, place: Place, limits: ExtractLimits): ZipEntry | undefined {
   const flags = directory.readUInt16LE(at + 8);
   const nameLength = directory.readUInt16LE(at + 28);
   const extraLength = directory.readUInt16LE(at + 30);
@@ -203,7 +227,7 @@ function readEntry(directory: Buffer, at: number, source: ByteSource, place: { r
   }
 
   const start = source.volumes > 1 ? source.volumeStart(disk) : 0;
-  offset += (start ?? 0) + place.shift;
+  offset = (start ?? 0) + place.offsetOf(offset, packed);
   const unix = host === 3 || host === 19;
   if (unix && (attributes >>> 28) === 0xa) refused ??= 'ENTRY_LINK';
   else if (nameLength > limits.nameBytes) refused ??= 'LIMIT_NAME';
@@ -234,6 +258,8 @@ function refuseOverlaps(entries: readonly ZipEntry[]): void {
  */
 export function readZipDirectory(source: ByteSource, limits: ExtractLimits): ZipDirectory {
   const { end, position, shift } = findEnd(source);
+  const wraps = !end.zip64 && shift > 0 && shift % 2 ** 32 === 0;
+  const place: Place = { position, offsetOf: wraps ? unwrapped(source, position) : (written) => written + shift };
   if (source.volumes > 1 && end.disk + 1 > source.volumes && end.disk > 0) throw new ExdicomError('MISSING_VOLUME');
   if (end.count > limits.entries) throw new ExdicomError('LIMIT_ENTRIES', { detail: `${end.count}` });
   if (end.size > Math.max(1 << 24, limits.entries * BYTES_PER_ENTRY)) throw new ExdicomError('LIMIT_ENTRIES');
@@ -248,7 +274,7 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
     if (at + length > directory.length) throw damaged();
     seen += 1;
     if (seen > limits.entries) throw new ExdicomError('LIMIT_ENTRIES');
-    const entry = readEntry(directory, at, source, { position, shift }, limits);
+    const entry = readEntry(directory, at, source, place, limits);
     if (entry !== undefined) entries.push(entry);
     at += length;
   }

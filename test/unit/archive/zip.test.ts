@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { ByteSource } from '../../../nodes/engine/archive/byte-source';
+import { DEFAULT_SETTINGS } from '../../../nodes/engine/archive/settings';
+import { readZipDirectory } from '../../../nodes/engine/archive/zip-directory';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { extraField, instance, zip } from '../../support/archives';
 import type { ZipSpec } from '../../support/archives';
@@ -147,6 +153,39 @@ describe('zip', () => {
     tail.writeUInt32LE(0, tail.length - 6);
     assert.deepEqual((await drop({ 'b.zip': tail, 'b.z01': split.subarray(0, directory) })).contents, [one, two]);
     assert.equal((await drop({ 'b.zip': tail })).code, 'MISSING_VOLUME');
+  });
+
+  test('beyond 4 GiB without zip64, as macOS packs, entries are where their headers stand', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'exdicom-large-'));
+    const path = join(folder, 'a.zip');
+    try {
+      const gap = 3 * 2 ** 30;
+      const names = ['1', '2', '3', '4'];
+      const pieces = names.map((name) => zip([{ name, data: one }]));
+      const packed = pieces[0]!.readUInt32LE(pieces[0]!.lastIndexOf(Buffer.from('504b0102', 'hex')) + 20);
+      const local = 30 + 1 + packed;
+      const file = openSync(path, 'w');
+      const offsets = names.map((_, i) => i * gap);
+      const directory = Buffer.concat(pieces.map((piece, i) => {
+        writeSync(file, piece, 0, local, offsets[i]);
+        const entry = Buffer.from(piece.subarray(local, piece.length - 22));
+        entry.writeUInt32LE(offsets[i]! % 2 ** 32, 42);
+        return entry;
+      }));
+      const at = offsets[3]! + local;
+      const end = Buffer.from(pieces[0]!.subarray(-22));
+      end.writeUInt16LE(4, 8);
+      end.writeUInt16LE(4, 10);
+      end.writeUInt32LE(directory.length, 12);
+      end.writeUInt32LE(at % 2 ** 32, 16);
+      writeSync(file, Buffer.concat([directory, end]), 0, directory.length + 22, at);
+      closeSync(file);
+      using source = new ByteSource([path]);
+      const { entries } = readZipDirectory(source, DEFAULT_SETTINGS.limits);
+      assert.deepEqual(entries.map(({ offset, refused }) => [offset, refused]), offsets.map((offset) => [offset, undefined]));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('names are decoded by their mark, their extra field, their bytes, and the code pages of the settings', async () => {
