@@ -97,7 +97,8 @@ function placeDirectory(source: ByteSource, end: End): { readonly position: numb
     // Nearer to the beginning than it was written: bytes in front of it are missing.
     if (written !== undefined && position < written) continue;
     if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(Buffer.from('504b0102', 'hex')))) {
-      return { position, shift: source.volumes > 1 || written === undefined ? 0 : position - written };
+      // On the first of several disks it is an archive of its own, whatever stands in front of it.
+      return { position, shift: (source.volumes > 1 && end.disk > 0) || written === undefined ? 0 : position - written };
     }
   }
   return undefined;

@@ -155,6 +155,11 @@ describe('zip', () => {
     assert.equal((await drop({ 'b.zip': tail })).code, 'MISSING_VOLUME');
   });
 
+  test('an archive beside a volume that is none of its own is read all the same', async () => {
+    const { contents } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: '2', data: two }]), 'a.z01': Buffer.alloc(1000, 7) });
+    assert.deepEqual(contents, [one, two]);
+  });
+
   test('beyond 4 GiB without zip64, as macOS packs, entries are where their headers stand', () => {
     const folder = mkdtempSync(join(tmpdir(), 'exdicom-large-'));
     const path = join(folder, 'a.zip');
