@@ -17,7 +17,7 @@ import { mediaNames, missingReferences } from './media';
 import { settingsDigest } from './settings';
 import type { ExtractSettings } from './settings';
 import type { SettleContext, Settled } from './settle';
-import { hasGap, isVolumeName, volumeSets } from './volumes';
+import { isVolumeName, lacksVolume, mayContinue, mayLackLast, volumeSets } from './volumes';
 
 export interface ExtractContext {
   readonly signal: AbortSignal;
@@ -101,10 +101,24 @@ interface InnerArchive {
   readonly bytes: number;
   /** Archives around it. */
   readonly depth: number;
-  /** A volume between others is not there. */
-  readonly gap?: boolean;
+  /** Whether a volume is missing, as far as names tell; `perhaps` the last. */
+  readonly lacks: 'nothing' | 'perhaps' | 'volume';
   /** Whether it is all that the job has: then its error is the job's. */
   readonly sole: boolean;
+}
+
+/** What is there of an archive whose other volumes are not. */
+const missing = ({ n, name, bytes }: Settled): Settled => ({ kind: 'unreadable', n, name, bytes, code: 'MISSING_VOLUME' });
+
+/** @param volumes of one archive, in order. */
+function archiveOf(volumes: ReadonlyArray<Pick<SpooledItem, 'path' | 'name' | 'n' | 'bytes'>>, common: Pick<InnerArchive, 'format' | 'depth' | 'sole'>): InnerArchive {
+  const { name, n } = volumes[0]!;
+  return {
+    ...common, name, n,
+    paths: volumes.map(({ path }) => path),
+    bytes: volumes.reduce((sum, { bytes }) => sum + bytes, 0),
+    lacks: lacksVolume(volumes.map((volume) => volume.name)) ? 'volume' : mayLackLast(volumes) ? 'perhaps' : 'nothing',
+  };
 }
 
 class Unpacking {
@@ -185,22 +199,23 @@ class Unpacking {
     const sole = sets.length === 1;
     const archives: InnerArchive[] = [];
     const plain: SpooledItem[] = [];
+    /** Numbers of files that may be what is there of a set. */
+    const parts = new Set<number>();
     for (const set of sets) {
-      const first = set[0]!;
-      const paths = set.map(({ path }) => path);
-      const format = set.length === 1 ? undefined : await this.#run('archive.format', { paths });
-      if (format === undefined) plain.push(...set);
-      else archives.push({ paths, format, sole, depth: 0, name: first.name, n: first.n, bytes: set.reduce((sum, { bytes }) => sum + bytes, 0), gap: hasGap(set.map(({ name }) => name)) });
+      const format = set.length === 1 ? undefined : await this.#run('archive.format', { paths: set.map(({ path }) => path) });
+      if (format !== undefined) { archives.push(archiveOf(set, { format, sole, depth: 0 })); continue; }
+      plain.push(...set);
+      if (lacksVolume(set.map(({ name }) => name))) for (const { n, name } of set) if (mayContinue(name)) parts.add(n);
     }
     const tasks = Array.from({ length: Math.ceil(plain.length / FILES_PER_TASK) }, (_, i) => plain.slice(i * FILES_PER_TASK, (i + 1) * FILES_PER_TASK));
     await this.#inLanes(tasks, async (items) => {
       const files = items.map(({ path, name, n }) => ({ path, name, n, behind: sole || isVolumeName(name) || /\.(?:zip|rar)$/iu.test(name) }));
       for (const found of await this.#run('archive.files', { files, context: this.context })) {
         if (sole && found.kind === 'not-dicom' && found.code === 'UNSUPPORTED_ARCHIVE') throw new ExdicomError('UNSUPPORTED_ARCHIVE');
-        if (found.kind === 'archive') archives.push({ paths: [found.path], format: found.format, sole, depth: 0, name: found.name, n: found.n, bytes: found.bytes });
+        if (found.kind === 'archive') archives.push(archiveOf([found], { format: found.format, sole, depth: 0 }));
         else {
           this.#count(1, found.bytes);
-          this.#found.push(found);
+          this.#found.push(parts.has(found.n) && found.kind === 'not-dicom' ? missing(found) : found);
         }
       }
       await this.#step(items.length);
@@ -235,12 +250,15 @@ class Unpacking {
 
   /** @returns the archives that lie in this one. */
   async #unpack(archive: InnerArchive): Promise<readonly InnerArchive[]> {
-    if (archive.gap === true) throw new ExdicomError('MISSING_VOLUME');
+    if (archive.lacks === 'volume') throw new ExdicomError('MISSING_VOLUME');
     const { limits, encodings, passwords } = this.settings;
     const { paths, format, depth } = archive;
     const common = { paths, format, limits, encodings, passwords };
     const remaining = { entries: limits.entries - this.#entries, bytes: limits.bytes - this.#bytes };
-    const listing = await this.#run('archive.list', { ...common, remaining });
+    const listing = await this.#run('archive.list', { ...common, remaining }).catch((thrown: unknown) => {
+      const cut = archive.lacks === 'perhaps' && thrown instanceof ExdicomError && thrown.code === 'ARCHIVE_DAMAGED';
+      throw cut ? new ExdicomError('MISSING_VOLUME', { origin: thrown }) : thrown;
+    });
     this.#count(listing.entries, listing.bytes);
     const base = this.#numbers + 1;
     this.#numbers += listing.entries;
@@ -260,19 +278,24 @@ class Unpacking {
       await this.#step(to - from);
     });
 
-    const inner: Array<Extract<Settled, { kind: 'archive' }>> = [];
+    const inner: Array<Extract<Settled, { kind: 'archive' | 'part' }>> = [];
     for (const found of settled.sort((a, b) => a.n - b.n)) {
-      if (found.kind === 'archive') inner.push(found);
+      if (found.kind === 'archive' || found.kind === 'part') inner.push(found);
       else if (found.kind !== 'locked') this.#found.push(found);
       // A password that opened other entries here is right, so it is this one that is damaged.
       else if (proven) this.#found.push({ kind: 'unreadable', n: found.n, name: found.name, bytes: found.bytes, code: 'ENTRY_CRC' });
       else throw new ExdicomError('NEEDS_PASSWORD');
     }
-    return volumeSets(inner.map(({ name }) => name)).map((set): InnerArchive => {
+    const archives: InnerArchive[] = [];
+    for (const set of volumeSets(inner.map(({ name }) => name))) {
       const volumes = set.map((index) => inner[index]!);
-      const { name, n, format: innerFormat } = volumes[0]!;
-      return { paths: volumes.map(({ path }) => path), format: innerFormat, name, n, bytes: volumes.reduce((sum, { bytes }) => sum + bytes, 0), gap: hasGap(volumes.map((volume) => volume.name)), depth: depth + 1, sole: false };
-    });
+      const begun = volumes.find((volume) => volume.kind === 'archive');
+      if (begun !== undefined) { archives.push(archiveOf(volumes, { format: begun.format, depth: depth + 1, sole: false })); continue; }
+      const lacking = lacksVolume(volumes.map(({ name }) => name));
+      this.#found.push(...volumes.map((part) => (lacking ? missing(part) : { kind: 'not-dicom' as const, n: part.n, name: part.name, bytes: part.bytes })));
+      await Promise.all(volumes.map(({ path }) => rm(path, { force: true })));
+    }
+    return archives;
   }
 
   /**
@@ -307,7 +330,7 @@ class Unpacking {
         case 'index': return { kind: 'index', name, bytes, ...(missingReferences(name, entry.references, names) > 0 ? { code: 'INCOMPLETE_MEDIA' as const } : {}) };
         case 'not-dicom': return { kind: 'not-dicom', name, bytes, ...(entry.code === undefined ? {} : { code: entry.code }) };
         case 'unreadable': return { kind: 'unreadable', name, bytes, code: entry.code };
-        case 'archive': case 'locked': throw new ExdicomError('INTERNAL', { detail: entry.kind });
+        case 'archive': case 'part': case 'locked': throw new ExdicomError('INTERNAL', { detail: entry.kind });
         default: return entry satisfies never;
       }
     });

@@ -137,7 +137,7 @@ class RarExtraction {
       sink.discard();
       return { kind: 'unreadable', code: 'ENTRY_DAMAGED' };
     }
-    return sink.settle();
+    return sink.settle(entry.name);
   }
 }
 

@@ -16,6 +16,7 @@ import type { FoundInstance } from '../ledger/ledger-types';
 import type { OwnPath, Sha256 } from '../model';
 import { sniff, SNIFF_BYTES } from './format';
 import type { ArchiveFormat } from './format';
+import { mayContinue } from './volumes';
 
 /** Entries up to this size are held in memory; larger ones never. */
 export const SMALL = 16 << 20;
@@ -43,6 +44,8 @@ export type Settled = Common & (
   | { readonly kind: 'unreadable'; readonly code: ErrorCode }
   /** An archive in the archive, on disk until it has been opened. */
   | { readonly kind: 'archive'; readonly path: OwnPath; readonly format: ArchiveFormat }
+  /** What goes on in the middle of an archive by its name, on disk until its set has been opened. */
+  | { readonly kind: 'part'; readonly path: OwnPath }
   /** `tried`: a password passed the check, but what came out was wrong. */
   | { readonly kind: 'locked'; readonly tried: boolean }
 );
@@ -128,8 +131,11 @@ function normalised(raw: OwnPath, n: number, identity: DicomIdentity, context: S
   return instance(identity, context, path, bytes, sha256, dataSet.sha256);
 }
 
+/** Whether these bytes, which are no instance, may be a volume that does not begin an archive. @param name of the entry, where it lies in an archive. */
+const isPart = (verdict: Verdict, name: string): boolean => verdict.kind === 'not-dicom' && verdict.code === undefined && mayContinue(name);
+
 /** For an entry that is in memory as a whole. */
-export function settleBuffer(content: Buffer, n: number, context: SettleContext): Verdict {
+export function settleBuffer(content: Buffer, n: number, context: SettleContext, name: string): Verdict {
   const found = identifyBuffer(content, content.length);
   if (found === 'more') throw new ExdicomError('INTERNAL', { detail: 'a whole file asks for more of itself' });
   const identity = identityOf(found);
@@ -143,17 +149,18 @@ export function settleBuffer(content: Buffer, n: number, context: SettleContext)
     return verdict;
   }
   const verdict = other(found, content.subarray(0, SNIFF_BYTES));
-  if (typeof verdict !== 'string') return verdict;
-  const path = numbered(context, n, verdict);
+  const part = typeof verdict !== 'string' && isPart(verdict, name);
+  if (typeof verdict !== 'string' && !part) return verdict;
+  const path = numbered(context, n, typeof verdict === 'string' ? verdict : 'volume');
   write(path, content);
-  return { kind: 'archive', path, format: verdict };
+  return typeof verdict === 'string' ? { kind: 'archive', path, format: verdict } : { kind: 'part', path };
 }
 
 /**
  * For a file on disk. `own`: it is ours to move or remove; otherwise (a file of the source) it stays and the instance is a
- * second link to it. `sha256`: where it is known already.
+ * second link to it. `sha256`: where it is known already. `name`: of the entry, where it lay in an archive.
  */
-export function settleFile(path: OwnPath, n: number, context: SettleContext, { own, sha256 }: { readonly own: boolean; readonly sha256?: string }): Verdict {
+export function settleFile(path: OwnPath, n: number, context: SettleContext, { own, sha256, name = '' }: { readonly own: boolean; readonly sha256?: string; readonly name?: string }): Verdict {
   const found = identifyFile(path);
   const identity = identityOf(found);
   if (identity !== undefined) {
@@ -166,6 +173,7 @@ export function settleFile(path: OwnPath, n: number, context: SettleContext, { o
   }
   const verdict = other(found, readHead(path, SNIFF_BYTES));
   if (typeof verdict === 'string') return { kind: 'archive', path, format: verdict };
+  if (own && isPart(verdict, name)) return { kind: 'part', path };
   if (own) unlinkSync(path);
   return verdict;
 }
@@ -187,8 +195,8 @@ export function settleCopy(of: Verdict, n: number, context: SettleContext): Verd
     linkOrCopy(of.file.path, path);
     return { kind: 'instance', file: { ...of.file, path } };
   }
-  if (of.kind !== 'archive') return of;
-  const path = numbered(context, n, of.format);
+  if (of.kind !== 'archive' && of.kind !== 'part') return of;
+  const path = numbered(context, n, of.kind === 'archive' ? of.format : 'volume');
   linkOrCopy(of.path, path);
   return { ...of, path };
 }
@@ -263,10 +271,10 @@ export class Sink {
     if (found !== 'more' && found.kind === 'instance' && found.identity.part10) this.#known = found.identity;
   }
 
-  /** The bytes are complete and right. */
-  settle(): Verdict {
+  /** The bytes are complete and right. @param name of the entry. */
+  settle(name: string): Verdict {
     if (this.#memory !== undefined) {
-      const verdict = settleBuffer(this.#memory.subarray(0, this.#bytes), this.n, this.context);
+      const verdict = settleBuffer(this.#memory.subarray(0, this.#bytes), this.n, this.context, name);
       this.#forget();
       return verdict;
     }
@@ -276,7 +284,7 @@ export class Sink {
       renameSync(this.#path, path);
       return instance(this.#known, this.context, path, this.#bytes, this.#digest.digest('hex'));
     }
-    return settleFile(this.#path, this.n, this.context, { own: true, sha256: this.#digest.digest('hex') });
+    return settleFile(this.#path, this.n, this.context, { own: true, sha256: this.#digest.digest('hex'), name });
   }
 
   /** The bytes are not to be used. */

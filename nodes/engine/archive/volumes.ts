@@ -54,8 +54,29 @@ export function isVolumeName(name: string): boolean {
   return volume !== undefined && !volume.plain;
 }
 
-/** @param names of one set, in order. @returns whether a volume between the first and the last is missing, by their numbers. */
-export function hasGap(names: readonly string[]): boolean {
-  const orders = names.map((name) => volumeOf(name)?.order ?? 0).filter((order) => order !== LAST);
-  return orders.some((order, i) => i > 0 && order !== orders[i - 1]! + 1);
+/** Whether a file of this name may go on in the middle of an archive, so that its beginning tells nothing: `x.z02`, `x.zip` after it, `x.zip.002`, `x.rar.002`. */
+export function mayContinue(name: string): boolean {
+  return /\.(?:zip|z\d{2,4}|(?:zip|rar)\.\d{3,4})$/iu.test(name);
+}
+
+/**
+ * @param names of one set, in order.
+ * @returns whether by these a volume is missing: the first, one between others, or the `x.zip` that ends `x.z01` and on. Of
+ * other sets no name tells which is the last.
+ */
+export function lacksVolume(names: readonly string[]): boolean {
+  const volumes = names.map(volumeOf);
+  const numbered = volumes.flatMap((volume) => (volume === undefined || volume.order === LAST ? [] : [volume]));
+  const [first] = numbered;
+  if (first === undefined) return false;
+  if (first.order > (first.set.endsWith('.rar') && !first.set.endsWith('.part.rar') ? 0 : 1)) return true;
+  if (numbered.some(({ order }, i) => i > 0 && order !== numbered[i - 1]!.order + 1)) return true;
+  return first.set.endsWith('.zip') && volumes.at(-1)?.order !== LAST;
+}
+
+/** Whether a set that was cut into equal pieces may have another one: its last is no smaller than its first. Names in order. */
+export function mayLackLast(volumes: ReadonlyArray<{ readonly name: string; readonly bytes: number }>): boolean {
+  const first = volumes[0];
+  const last = volumes.at(-1);
+  return first !== undefined && last !== undefined && /\.(?:zip|rar)\.\d{3,4}$/iu.test(last.name) && last.bytes >= first.bytes;
 }

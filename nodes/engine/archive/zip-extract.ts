@@ -192,7 +192,7 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
   const settled: Settled[] = [];
   let proven = false;
 
-  const unpack = async (entry: ZipEntry, n: number): Promise<Verdict> => {
+  const unpack = async (entry: ZipEntry, n: number, name: string): Promise<Verdict> => {
     if (entry.refused !== undefined) return { kind: 'unreadable', code: entry.refused };
     const place = locate(source, entry, directory.end);
     let tried = false;
@@ -203,11 +203,11 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
         let verdict: Verdict;
         if (sink === undefined) {
           const content = unpackSmall(source, entry, opening);
-          verdict = settleBuffer(content, n, context);
+          verdict = settleBuffer(content, n, context, name);
           source.giveBack(content);
         } else {
           await unpackLarge(source, entry, opening, sink);
-          verdict = sink.settle();
+          verdict = sink.settle(name);
         }
         if (opening.password >= 0) {
           proven = true;
@@ -229,7 +229,7 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
     const common = { n: share.base + i, name: share.prefix + decodeName(entry.name, share.encoding), bytes: entry.size };
     let verdict: Verdict;
     try {
-      verdict = await unpack(entry, common.n);
+      verdict = await unpack(entry, common.n, common.name);
     } catch (thrown) {
       const code = entryFault(thrown);
       if (code === undefined) throw toExdicomError(thrown);

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { ByteSource } from '../archive/byte-source';
 import { readRarVolume } from '../archive/rar-headers';
-import { hasGap, isVolumeName } from '../archive/volumes';
+import { isVolumeName, lacksVolume } from '../archive/volumes';
 import { archiveFormat, isWhole } from '../archive/whole';
 import { hasZipEnd } from '../archive/zip-directory';
 
@@ -12,7 +12,7 @@ import { hasZipEnd } from '../archive/zip-directory';
  */
 export function seemsWhole(paths: readonly string[]): boolean {
   // First of all: what lacks its beginning need not look like an archive.
-  if (!isComplete(paths.map((path) => basename(path)))) return false;
+  if (lacksVolume(paths.map((path) => basename(path)))) return false;
   if (!isWhole(paths)) return false;
   const last = paths.at(-1);
   const format = archiveFormat(paths);
@@ -20,11 +20,4 @@ export function seemsWhole(paths: readonly string[]): boolean {
   using source = new ByteSource(format === 'rar' ? [last] : paths);
   if (format === 'rar') return readRarVolume(source, 0)?.end !== 'more';
   return hasZipEnd(source) || !isVolumeName(basename(last));
-}
-
-/** Names in their order, `x.part1.rar`, `x.rar` before `x.r00`, `x.z01`, `x.zip.001`: they follow one another from the first. */
-function isComplete(names: readonly string[]): boolean {
-  const [first = ''] = names;
-  if (hasGap(names) || /\.[r-y]\d{2}$/i.test(first)) return false;
-  return !isVolumeName(first) || Number(/(\d+)(?:\.(?:rar|exe))?$/i.exec(first)?.[1]) <= 1;
 }

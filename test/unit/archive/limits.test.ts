@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { instance, rar, rarVolumes, zip } from '../../support/archives';
@@ -66,6 +67,23 @@ describe('limits', () => {
     const volumes = rarVolumes([{ name: 'v', data: two }], 300).map((data, i) => ({ name: `s.part${i + 1}.rar`, data }));
     assert.deepEqual(story((await drop({ x: zip([{ name: 'a', data: one }, ...volumes.toReversed()]) })).entries), ['instance a', 'instance s.part1.rar/v']);
     assert.deepEqual(story((await drop({ x: zip([{ name: 'a', data: one }, ...volumes.slice(0, 1)]) })).entries), ['instance a', 'unreadable MISSING_VOLUME s.part1.rar']);
+  });
+
+  test('volumes inside an archive that do not look like one are read together, in any order, small or large', async () => {
+    const large = instance({ sop: '1.2.3.7', pixels: randomBytes(36 << 20) });
+    for (const data of [two, large]) {
+      const whole = zip([{ name: 'v', data }]);
+      const half = Math.ceil(whole.length / 2);
+      const [first, second] = [{ name: 's.zip.001', data: whole.subarray(0, half) }, { name: 's.zip.002', data: whole.subarray(half) }];
+      for (const outer of [zip([{ name: 'a', data: one }, second, first]), rar([{ name: 'a', data: one }, second, first])]) {
+        const { entries, stayed } = await drop({ x: outer });
+        assert.deepEqual(story(entries), ['instance a', 'instance s.zip.001/v']);
+        assert.equal(stayed.length, 2);
+      }
+      const lacking = await drop({ x: zip([{ name: 'a', data: one }, second, { name: 'no.zip', data: Buffer.from('text') }]) });
+      assert.deepEqual(story(lacking.entries), ['instance a', 'unreadable MISSING_VOLUME s.zip.002', 'not-dicom no.zip']);
+      assert.equal(lacking.stayed.length, 1);
+    }
   });
 
   test('what nested archives hold counts for the whole job', async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { isVolumeName, volumeSets } from '../../../nodes/engine/archive/volumes';
+import { isVolumeName, lacksVolume, volumeSets } from '../../../nodes/engine/archive/volumes';
 import { isWhole } from '../../../nodes/engine/archive/whole';
 import { instance, rar, rarVolumes, zip } from '../../support/archives';
 
@@ -23,6 +23,15 @@ describe('volumes', () => {
     assert.deepEqual(sets('IM.001', 'IM.002', 'a.dcm', 'a.zip', 'b.zip', 'a.rar', 'dir/a.rar'), ['IM.001', 'IM.002', 'a.dcm', 'a.zip', 'b.zip', 'a.rar', 'dir/a.rar']);
     assert.deepEqual(sets('a.zip', 'A.ZIP'), ['a.zip', 'A.ZIP']);
     assert.deepEqual(['a.part1.rar', 'a.r00', 'a.z01', 'a.zip.001', 'a.zip', 'a.rar', 'IM.001'].map(isVolumeName), [true, true, true, true, false, false, false]);
+  });
+
+  test('names tell that a volume is missing, but for the last of most sets', () => {
+    for (const whole of ['a.zip', 'a.rar', 'a.part1.rar a.part2.rar', 'a.part01.exe a.part02.rar', 'a.rar a.r00 a.r01', 'a.z01 a.z02 a.zip', 'a.zip.001 a.zip.002', 'a.zip.000 a.zip.001', 'a.7z.001', 'IM.002', 'a.dcm']) {
+      assert.ok(!lacksVolume(whole.split(' ')), whole);
+    }
+    for (const lacking of ['a.part2.rar', 'a.part1.rar a.part3.rar', 'a.r00', 'a.rar a.r01', 'a.z01', 'a.z02', 'a.z01 a.z02', 'a.z02 a.zip', 'a.z01 a.z03 a.zip', 'a.zip.002', 'a.rar.001 a.rar.003']) {
+      assert.ok(lacksVolume(lacking.split(' ')), lacking);
+    }
   });
 
   test('a copy under way is not whole', () => {

@@ -155,6 +155,26 @@ describe('zip', () => {
     assert.equal((await drop({ 'b.zip': tail })).code, 'MISSING_VOLUME');
   });
 
+  test('of a set that is not all there the volume is missing, whichever it is', async () => {
+    const whole = zip([{ name: '1', data: large, method: 'store' }, { name: '2', data: two }]);
+    const third = Math.ceil(whole.length / 3);
+    const parts = [whole.subarray(0, third), whole.subarray(third, 2 * third), whole.subarray(2 * third)];
+    const some = (naming: (i: number) => string, ...which: readonly number[]): Record<string, Buffer> => Object.fromEntries(which.map((i) => [naming(i), parts[i - 1]!]));
+    const cut = (i: number): string => `a.zip.00${i}`;
+    const split = (i: number): string => (i === 3 ? 'a.zip' : `a.z0${i}`);
+    for (const naming of [cut, split]) {
+      for (const which of [[1], [2], [1, 2], [2, 3], ...(naming === cut ? [[1, 3]] : [])]) {
+        assert.equal((await drop(some(naming, ...which))).code, 'MISSING_VOLUME', `${naming(1)} ${which.join()}`);
+        const among = await drop({ ...some(naming, ...which), other: one });
+        assert.ok(among.entries.some(({ kind }) => kind === 'instance'));
+        assert.deepEqual([...new Set(among.entries.flatMap(({ kind, code }) => (kind === 'instance' ? [] : [`${kind} ${code}`])))], ['unreadable MISSING_VOLUME'], `${naming(1)} ${which.join()}`);
+      }
+    }
+    // Cut short it is damaged: a smaller piece is the last one.
+    assert.equal((await drop({ ...some(cut, 1, 2), 'a.zip.003': parts[2]!.subarray(0, 1000) })).code, 'ARCHIVE_DAMAGED');
+    assert.deepEqual(story((await drop({ 'a.z02': Buffer.from('a zone'), other: one, 'x.z01': two, 'y.zip': Buffer.from('no zip') })).entries), ['unreadable MISSING_VOLUME a.z02', 'instance other', 'instance x.z01', 'not-dicom y.zip']);
+  });
+
   test('an archive beside a volume that is none of its own is read all the same', async () => {
     const { contents } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: '2', data: two }]), 'a.z01': Buffer.alloc(1000, 7) });
     assert.deepEqual(contents, [one, two]);
