@@ -2,6 +2,7 @@
  * What becomes of a job's originals in a watched folder: moved away, deleted or left. Every step can be done again after a
  * crash, and an original that is not as it was taken in is never touched.
  */
+import { hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, copyFile, cp, lstat, mkdir, open, opendir, rename, rm, utimes } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
@@ -131,7 +132,7 @@ async function bring(root: string, wanted: string): Promise<Brought> {
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EXDEV') throw thrown;
   }
-  const temporary = `${target}.part`;
+  const temporary = temporaryName(target);
   await rm(temporary, { recursive: true, force: true });
   const facts = await lstat(root);
   if (facts.isDirectory()) {
@@ -156,10 +157,24 @@ async function putBack({ root, target, copied }: Brought): Promise<void> {
   else if (!(await exists(root))) await rename(target, root);
 }
 
+/** Bytes of a file name on all common file systems. */
+const NAME_MAX = 255;
+
+/** The same for the same target, so that what a crash left is found again. */
+function temporaryName(target: string): string {
+  const name = `${basename(target)}.part`;
+  return join(dirname(target), Buffer.byteLength(name) <= NAME_MAX ? name : `${hash('sha256', name).slice(0, 32)}.part`);
+}
+
 /** `x.zip`, or `x (2).zip` where that is there already. */
 async function freeName(path: string): Promise<string> {
   const { dir, name, ext } = parse(path);
-  for (let n = 2, free = path; ; free = join(dir, `${name} (${n++})${ext}`)) if (!(await exists(free))) return free;
+  for (let n = 2, free = path; ; n += 1) {
+    if (!(await exists(free))) return free;
+    let stem = name;
+    while (stem !== '' && Buffer.byteLength(`${stem} (${n})${ext}`) > NAME_MAX) stem = stem.slice(0, -1);
+    free = join(dir, `${stem} (${n})${ext}`);
+  }
 }
 
 /** Milliseconds by which the time of a copy may differ: some file systems count in twos of seconds. */

@@ -135,6 +135,23 @@ describe('originals', () => {
     });
   });
 
+  it('with names as long as names can be move across file systems and beside one of the same name', async (test) => {
+    const memory = '/dev/shm';
+    const there = await stat(memory).catch(() => undefined);
+    if (there === undefined || there.dev === (await stat(tmpdir())).dev) { test.skip('no second file system'); return; }
+    const name = `${'x'.repeat(251)}.zip`;
+    await inFolder(async (target) => {
+      await inFolder(async (folder) => {
+        for (let n = 0; n < 2; n += 1) {
+          await writeFile(join(folder, name), 'x'.repeat(n));
+          assert.equal(await moveOriginals(await originals('files', join(folder, name)), target, signal), 'moved');
+        }
+        assert.deepEqual((await readdir(target)).toSorted(), [`${'x'.repeat(247)} (2).zip`, name]);
+        assert.deepEqual(await readdir(folder), []);
+      });
+    }, memory);
+  });
+
   it('moved by two at once across file systems arrive whole', async (test) => {
     const memory = '/dev/shm';
     const there = await stat(memory).catch(() => undefined);
