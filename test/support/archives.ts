@@ -76,7 +76,7 @@ export interface ZipSpec {
   /** Sizes and CRC after the data, as a program writes that cannot seek. */
   readonly descriptor?: boolean;
   readonly zip64?: boolean;
-  readonly encrypt?: { readonly kind: 'zipcrypto' | 'aes128' | 'aes192' | 'aes256'; readonly password: string; readonly version?: 1 | 2 };
+  readonly encrypt?: { readonly kind: 'zipcrypto' | 'aes128' | 'aes192' | 'aes256'; readonly password: string | Buffer; readonly version?: 1 | 2 };
   /** Bit 11: the name is UTF-8. */
   readonly utf8?: boolean;
   /** Unix mode. */
@@ -105,14 +105,14 @@ const CRC_TABLE = Array.from({ length: 256 }, (_, n) => {
 const step = (crc: number, byte: number): number => (CRC_TABLE[(crc ^ byte) & 0xff]! ^ (crc >>> 8)) >>> 0;
 
 /** Traditional encryption, with the check byte at the end of the twelve bytes in front. */
-function zipCrypto(data: Buffer, password: string, check: number): Buffer {
+function zipCrypto(data: Buffer, password: string | Buffer, check: number): Buffer {
   const keys = [0x12345678, 0x23456789, 0x34567890] as [number, number, number];
   const stir = (byte: number): void => {
     keys[0] = step(keys[0], byte);
     keys[1] = (Math.imul(keys[1] + (keys[0] & 0xff), 134775813) + 1) >>> 0;
     keys[2] = step(keys[2], keys[1] >>> 24);
   };
-  for (const byte of Buffer.from(password)) stir(byte);
+  for (const byte of typeof password === 'string' ? Buffer.from(password) : password) stir(byte);
   return Buffer.from([...Buffer.alloc(11, 0x55), check, ...data].map((byte) => {
     const t = (keys[2] | 2) & 0xffff;
     const out = byte ^ ((Math.imul(t, t ^ 1) >>> 8) & 0xff);
@@ -122,7 +122,7 @@ function zipCrypto(data: Buffer, password: string, check: number): Buffer {
 }
 
 /** WinZip AES: salt, verifier, data, ten bytes of HMAC. */
-function winZipAes(data: Buffer, password: string, bits: number): Buffer {
+function winZipAes(data: Buffer, password: string | Buffer, bits: number): Buffer {
   const salt = Buffer.alloc(bits / 16, 0x3c);
   const keys = pbkdf2Sync(password, salt, 1000, bits / 4 + 2, 'sha1');
   const cipher = createCipheriv(`aes-${bits}-ecb`, keys.subarray(0, bits / 8), null);

@@ -1,5 +1,5 @@
 /**
- * Names of entries as text. They go to reports only and never to a disk, but a report that shows the wrong script helps
+ * Names of entries as text, and passwords as bytes. Names go to reports only and never to a disk, but a report that shows the wrong script helps
  * nobody, and a DICOMDIR is compared with them.
  */
 import { crc32 } from 'node:zlib';
@@ -100,6 +100,51 @@ export function chooseEncoding(names: Iterable<RawName>, encodings: readonly Nam
 /** @param encoding what `chooseEncoding` found for the archive; a name that it does not fit is read as cp437. */
 export function decodeName(name: RawName, encoding: NameEncoding): string {
   return plainly(name) ?? decode(name.bytes, encoding) ?? cp437(name.bytes);
+}
+
+/** Pairs of bytes that may be a character of a double-byte code page. */
+const LEADS = { from: 0x81, to: 0xfe };
+const TRAILS = { from: 0x40, to: 0xfe };
+
+const encoders = new Map<string, ReadonlyMap<string, Buffer>>();
+
+/** Bytes of each character that a code page writes otherwise than ASCII. */
+function encoder(label: string): ReadonlyMap<string, Buffer> {
+  const known = encoders.get(label);
+  if (known !== undefined) return known;
+  const single = Array.from({ length: 0x80 }, (_, i) => Buffer.from([0x80 + i]));
+  const double = label === 'windows-1252' ? [] : Array.from({ length: LEADS.to - LEADS.from + 1 }, (_, i) => Array.from({ length: TRAILS.to - TRAILS.from + 1 }, (_ignored, j) => Buffer.from([LEADS.from + i, TRAILS.from + j]))).flat();
+  const codes = [...single, ...double];
+  // All in one go; a line break is no part of any character.
+  const characters = new TextDecoder(label).decode(Buffer.concat(codes.flatMap((code) => [code, Buffer.from('\n')]))).split('\n');
+  const made = new Map<string, Buffer>();
+  for (const [i, character] of characters.entries()) {
+    if (character.length === 1 && character > '\x7f' && character !== '\ufffd' && !made.has(character)) made.set(character, codes[i]!);
+  }
+  encoders.set(label, made);
+  return made;
+}
+
+function encode(text: string, byteOf: (character: string) => Buffer | undefined): Buffer[] {
+  const bytes = Array.from(text, (character) => (character <= '\x7f' ? Buffer.from(character) : byteOf(character)));
+  return bytes.every((code) => code !== undefined) ? [Buffer.concat(bytes)] : [];
+}
+
+const cp437Byte = (character: string): Buffer | undefined => {
+  const at = UPPER_437.indexOf(character);
+  return at < 0 ? undefined : Buffer.from([0x80 + at]);
+};
+
+/**
+ * What a password may have been typed as: zip names no encoding for it, so programs use UTF-8 or the code page of their
+ * system. UTF-8 first, then those that write it otherwise.
+ */
+export function passwordBytes(password: string, encodings: readonly NameEncoding[]): readonly Buffer[] {
+  const utf8Bytes = Buffer.from(password);
+  if (utf8Bytes.length === password.length) return [utf8Bytes];
+  const labels = ['windows-1252', ...encodings.flatMap((encoding) => (encoding === 'cp437' ? [] : [LABELS[encoding]]))];
+  const others = [...encode(password, cp437Byte), ...labels.flatMap((label) => encode(password, (character) => encoder(label).get(character)))];
+  return [utf8Bytes, ...others].filter((bytes, i, all) => all.findIndex((other) => other.equals(bytes)) === i);
 }
 
 /** What systems leave behind in archives: never DICOM, so that a locked or damaged one costs nothing. */

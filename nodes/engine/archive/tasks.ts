@@ -131,7 +131,7 @@ async function extract({ from, to, base, encoding, prefix, context, ...archive }
   const share = { from, to, base, prefix, context, passwords: archive.passwords };
   if (open.format === 'rar') return extractRar({ ...share, directory: open.directory, limits: archive.limits }, tick);
   using source = new ByteSource(archive.paths);
-  return await extractZip({ ...share, source, directory: open.directory, encoding }, tick);
+  return await extractZip({ ...share, source, directory: open.directory, encoding, encodings: archive.encodings }, tick);
 }
 
 function settleFiles({ files, context }: FilesInput, task: TaskContext): Settled[] {

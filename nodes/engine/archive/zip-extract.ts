@@ -8,7 +8,7 @@ import { BLOCK, giveBlock, takeBlock } from '../memory';
 import type { ByteSource } from './byte-source';
 import { EntryRefused } from './entry-refused';
 import { PackedBytes } from './packed-bytes';
-import { decodeName, isJunkName } from './names';
+import { decodeName, isJunkName, passwordBytes } from './names';
 import type { NameEncoding } from './settings';
 import { Sink, settleBuffer, SMALL } from './settle';
 import type { SettleContext, Settled, Verdict } from './settle';
@@ -27,6 +27,8 @@ export interface ZipShare {
   readonly encoding: NameEncoding;
   readonly prefix: string;
   readonly passwords: readonly string[];
+  /** Code pages that a password may be written in. */
+  readonly encodings: readonly NameEncoding[];
   readonly context: SettleContext;
 }
 
@@ -188,7 +190,7 @@ async function unpackLarge(source: ByteSource, entry: ZipEntry, { start, length,
 /** Unpacks entries `from` to `to` of a zip. Stops early at an entry for which no password fits: the job waits for one then. */
 export async function extractZip(share: ZipShare, tick: () => void): Promise<ShareResult> {
   const { source, directory, context } = share;
-  const passwords = share.passwords.map((password) => Buffer.from(password));
+  const passwords = share.passwords.flatMap((password) => passwordBytes(password, share.encodings));
   const settled: Settled[] = [];
   let proven = false;
 

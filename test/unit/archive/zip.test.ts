@@ -59,6 +59,16 @@ describe('zip', () => {
     });
   }
 
+  test('a password opens an archive whatever code page its program wrote it in', async () => {
+    const written = [['비밀번호1', 'baf1b9d0b9f8c8a331'], ['密碼1', 'b14bbd5831'], ['密码1', 'c3dcc2eb31'], ['暗証1', '88c38fd831'], ['clé1', '636c8231'], ['clé1', '636ce931'], ['clé1', '636cc3a931']] as const;
+    for (const [password, hex] of written) {
+      for (const kind of ['zipcrypto', 'aes256'] as const) {
+        const typed = { name: '1', data: one, encrypt: { kind, password: Buffer.from(hex, 'hex') } };
+        assert.deepEqual((await drop({ 'a.zip': zip([typed]) }, { passwords: ['x', password] })).contents, [one], `${hex} ${kind}`);
+      }
+    }
+  });
+
   test('passwords given by hand for the job are tried besides the list, and are told by nobody', async () => {
     const archive = zip([{ name: '1', data: one, encrypt: { kind: 'aes256', password: 'by hand' } }, { name: '2', data: two, encrypt: { kind: 'aes256', password: 'listed' } }]);
     const { contents } = await drop({ 'a.zip': archive }, { passwords: ['listed'], byHand: ['another', 'by hand'] });
