@@ -81,7 +81,8 @@ function judge(extraction: Extraction, settings: ExtractSettings): Extraction {
     // Where entries could not be read nobody knows that they are not DICOM; the most frequent reason is told.
     const counts = new Map<string, number>();
     for (const { code } of skipped) if (code !== 'INDEX' && code !== 'NOT_DICOM' && code !== 'UNSUPPORTED_ARCHIVE') counts.set(code, (counts.get(code) ?? 0) + 1);
-    const [code] = [...counts].sort(([, a], [, b]) => b - a)[0] ?? ['NO_DICOM'];
+    const otherwise = skipped.some((entry) => entry.code === 'UNSUPPORTED_ARCHIVE') ? 'UNSUPPORTED_ARCHIVE' : 'NO_DICOM';
+    const [code] = [...counts].sort(([, a], [, b]) => b - a)[0] ?? [otherwise];
     throw toExdicomError({ code });
   }
   if (settings.patients === 'stop' && patients > 1) throw new ExdicomError('SEVERAL_PATIENTS');

@@ -1,8 +1,9 @@
 /** Which kind of archive a file is, by its content alone: names and extensions are never asked. */
+import { crc32 } from 'node:zlib';
 
 export type ArchiveFormat = 'zip' | 'rar';
 /** Archives that are known but not unpacked. */
-export type ForeignFormat = '7z' | 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd' | 'lzip' | 'cab' | 'iso';
+export type ForeignFormat = '7z' | 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd' | 'lzip' | 'lz4' | 'compress' | 'cpio' | 'xar' | 'cab' | 'iso';
 
 export type Format =
   | { readonly kind: 'archive'; readonly format: ArchiveFormat; /** Where it begins, after the program of a self-extracting archive. */ readonly start: number }
@@ -19,7 +20,10 @@ export const RAR5_SIGNATURE = Buffer.from('526172211a070100', 'hex');
 
 const MAGICS: ReadonlyArray<readonly [ForeignFormat, string]> = [
   ['7z', '377abcaf271c'], ['gzip', '1f8b08'], ['bzip2', '425a68'], ['xz', 'fd377a585a00'], ['zstd', '28b52ffd'], ['lzip', '4c5a495001'], ['cab', '4d53434600000000'],
+  ['lz4', '04224d18'], ['compress', '1f9d90'], ['cpio', '303730373031'], ['cpio', '303730373032'], ['cpio', '303730373037'], ['xar', '78617221001c'],
 ];
+/** Volume descriptors at sector 16: ISO 9660, or UDF alone. */
+const DISC_MARKS = ['CD001', 'BEA01'];
 
 const begins = (head: Buffer, magic: Buffer, at = 0): boolean => head.length >= at + magic.length && head.compare(magic, 0, magic.length, at, at + magic.length) === 0;
 
@@ -45,7 +49,7 @@ export function sniff(head: Buffer): Format {
   if (isZip(head)) return { kind: 'archive', format: 'zip', start: 0 };
   if (begins(head, RAR4_SIGNATURE) || begins(head, RAR5_SIGNATURE)) return { kind: 'archive', format: 'rar', start: 0 };
   for (const [format, magic] of MAGICS) if (begins(head, Buffer.from(magic, 'hex'))) return { kind: 'foreign', format };
-  if (begins(head, Buffer.from('CD001'), 0x8001)) return { kind: 'foreign', format: 'iso' };
+  if (DISC_MARKS.some((mark) => begins(head, Buffer.from(mark), 0x8001))) return { kind: 'foreign', format: 'iso' };
   if (isTar(head)) return { kind: 'foreign', format: 'tar' };
   return { kind: 'none' };
 }
@@ -56,4 +60,14 @@ export function rarStart(head: Buffer): number {
     if (begins(head, RAR4_SIGNATURE, at) || begins(head, RAR5_SIGNATURE, at)) return at;
   }
   return -1;
+}
+
+const SEVEN_ZIP = Buffer.from('377abcaf271c', 'hex');
+
+/** Whether a 7z begins behind other bytes, as in one that extracts itself: its start header has a checksum. @param head the first `SFX_BYTES` of the file, or all of it. */
+export function holdsSevenZip(head: Buffer): boolean {
+  for (let at = head.indexOf(SEVEN_ZIP); at >= 0; at = head.indexOf(SEVEN_ZIP, at + 1)) {
+    if (at + 32 <= head.length && head.readUInt32LE(at + 8) === crc32(head.subarray(at + 12, at + 32))) return true;
+  }
+  return false;
 }

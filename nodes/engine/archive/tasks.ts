@@ -4,13 +4,14 @@ import { ExdicomError } from '../errors';
 import type { OwnPath, Sha256 } from '../model';
 import type { Task, TaskContext } from '../workers/task';
 import { ByteSource } from './byte-source';
+import { holdsSevenZip, SFX_BYTES } from './format';
 import type { ArchiveFormat } from './format';
 import { chooseEncoding, decodeName, isJunkName } from './names';
 import { readRarDirectory } from './rar-directory';
 import type { RarDirectory } from './rar-directory';
 import { extractRar } from './rar-extract';
 import type { ExtractLimits, NameEncoding } from './settings';
-import { dataSetDigest, settleFile } from './settle';
+import { dataSetDigest, readHead, settleFile } from './settle';
 import type { SettleContext, Settled } from './settle';
 import { archiveFormat, isWhole } from './whole';
 import { readZipDirectory } from './zip-directory';
@@ -140,6 +141,7 @@ function settleFiles({ files, context }: FilesInput, task: TaskContext): Settled
     if (behind && verdict.kind === 'not-dicom' && verdict.code === undefined) {
       const format = archiveFormat([path]);
       if (format !== undefined) verdict = { kind: 'archive', path, format };
+      else if (holdsSevenZip(readHead(path, SFX_BYTES))) verdict = { kind: 'not-dicom', code: 'UNSUPPORTED_ARCHIVE' };
     }
     task.progress(i + 1, files.length);
     return { n, name, bytes: statSync(path).size, ...verdict };

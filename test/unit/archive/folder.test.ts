@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { extract } from '../../../nodes/engine/archive/extract';
 import { DEFAULT_SETTINGS, settingsDigest } from '../../../nodes/engine/archive/settings';
 import { closePool } from '../../../nodes/engine/workers/pool';
@@ -89,6 +90,23 @@ describe('folders and files', () => {
     assert.equal((await drop({ 'a.zip': zip([{ name: 'x', data: one, forged: { method: 98 } }]) })).code, 'ENTRY_METHOD');
     assert.equal((await drop({ 'a.7z': Buffer.from('377abcaf271c00040000000000000000', 'hex') })).code, 'UNSUPPORTED_ARCHIVE');
     assert.equal((await drop({ x: Buffer.alloc(0) })).code, 'NO_DICOM');
+  });
+
+  test('archives of kinds that are not unpacked are told as that, alone, in another, or behind a program', async () => {
+    const start = Buffer.alloc(20, 3);
+    const sevenZip = Buffer.concat([Buffer.from('377abcaf271c0004', 'hex'), Buffer.alloc(4), start, Buffer.alloc(50)]);
+    sevenZip.writeUInt32LE(crc32(start), 8);
+    const udf = Buffer.alloc(0x9000);
+    udf.write('BEA01', 0x8001, 'latin1');
+    for (const data of [sevenZip, udf, Buffer.from('04224d180000', 'hex'), Buffer.from('1f9d9000', 'hex'), Buffer.from('070701000'), Buffer.from('78617221001c0001', 'hex')]) {
+      assert.equal((await drop({ a: data })).code, 'UNSUPPORTED_ARCHIVE');
+      const inside = await drop({ 'a.zip': zip([{ name: 'x', data }, { name: 'note', data: Buffer.from('text') }]) });
+      assert.equal(inside.code, 'UNSUPPORTED_ARCHIVE');
+      assert.deepEqual(story(inside.entries), ['not-dicom UNSUPPORTED_ARCHIVE x', 'not-dicom note']);
+    }
+    const program = Buffer.concat([Buffer.from('MZ'), Buffer.alloc(70_000, 1), Buffer.from('377abcaf271c', 'hex'), Buffer.alloc(3000, 1)]);
+    assert.equal((await drop({ 'a.exe': Buffer.concat([program, sevenZip]) })).code, 'UNSUPPORTED_ARCHIVE');
+    assert.equal((await drop({ 'a.exe': program })).code, 'NO_DICOM');
   });
 
   test('patients are told apart by issuer and Patient ID, and by study where there is none', async () => {
