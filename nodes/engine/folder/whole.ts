@@ -1,6 +1,7 @@
 /** Whether what lies in a watched folder is all there: archives reach to their end, sets have their volumes. For workers. */
 import { basename } from 'node:path';
 import { ByteSource } from '../archive/byte-source';
+import { SNIFF_BYTES } from '../archive/format';
 import { readRarVolume } from '../archive/rar-headers';
 import { isVolumeName, lacksVolume } from '../archive/volumes';
 import { archiveFormat, isWhole } from '../archive/whole';
@@ -13,11 +14,18 @@ import { hasZipEnd } from '../archive/zip-directory';
 export function seemsWhole(paths: readonly string[]): boolean {
   // First of all: what lacks its beginning need not look like an archive.
   if (lacksVolume(paths.map((path) => basename(path)))) return false;
-  if (!isWhole(paths)) return false;
+  if (isBlank(paths) || !isWhole(paths)) return false;
   const last = paths.at(-1);
   const format = archiveFormat(paths);
   if (last === undefined || format === undefined) return true;
   using source = new ByteSource(format === 'rar' ? [last] : paths);
   if (format === 'rar') return readRarVolume(source, 0)?.end !== 'more';
   return hasZipEnd(source) || !isVolumeName(basename(last));
+}
+
+/** Whether an archive by its name has no bytes yet: its place is kept while it is downloaded, or its size is set before it is copied. */
+function isBlank(paths: readonly string[]): boolean {
+  if (!paths.some((path) => /\.(?:zip|rar)$/i.test(path) || isVolumeName(basename(path)))) return false;
+  using source = new ByteSource(paths.slice(0, 1));
+  return source.read(0, SNIFF_BYTES).every((byte) => byte === 0);
 }

@@ -38,3 +38,11 @@ describe('a set of volumes', () => {
     });
   }
 });
+
+test('an archive whose place is only kept yet is not whole; what is empty under another name is', () => {
+  for (const name of ['x.zip', 'X.RAR', 'x.part1.rar']) {
+    for (const bytes of [Buffer.alloc(0), Buffer.alloc(100_000)]) assert.equal(whole([[name, bytes]]), false, `${name} ${bytes.length}`);
+  }
+  assert.equal(whole([['x', Buffer.alloc(0)]]), true);
+  assert.equal(whole([['x.zip', instance()]]), true);
+});
