@@ -147,8 +147,7 @@ export class FolderSource {
       const folder = join(failed, job.name);
       await moveOriginals(origin, folder, signal);
       await writeWhole(join(folder, reasonFileFor(origin.roots)), `${JSON.stringify(reason, undefined, 2)}\n`);
-    } else if (deletes && isProved(job, reason)) await deleteOriginals(origin, signal);
-    else await moveOriginals(origin, join(done, job.name), signal);
+    } else if (!deletes || !isProved(job, reason) || (await deleteOriginals(origin, signal)) === 'unread') await moveOriginals(origin, join(done, job.name), signal);
     // The folder of the job before is empty now, unless a reason is kept in it.
     if (!this.#isInside(origin)) await rmdir(dirname(origin.roots[0] ?? '')).catch(() => undefined);
     watchers.get(this.#sourceKey)?.release(origin.roots);

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { lstat, opendir } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
+import { isJunkName } from '../archive/names';
 import { volumeSets } from '../archive/volumes';
 import { ExdicomError } from '../errors';
 
@@ -25,6 +26,8 @@ export interface Candidate {
   readonly mtimeMs: number;
   /** Something in it has the name of an unfinished transfer. */
   readonly unfinished: boolean;
+  /** Something in it is not taken, and is not what systems leave behind: a dot file, or a transfer that was never finished. */
+  readonly unread: boolean;
 }
 
 /** Entries of one sub-folder; a folder with more is left alone, and said so. */
@@ -73,7 +76,7 @@ export async function look({ folder, subfolders, skip, signal, left = () => unde
     const files = set.map((position) => found[position]!); // positions in what we gave it
     candidates.push({
       kind: 'files', roots: files.map(({ path }) => path), files, fingerprint: fingerprintOf(files),
-      mtimeMs: newest(files), unfinished: false,
+      mtimeMs: newest(files), unfinished: false, unread: false,
     });
   }
   return candidates.toSorted((a, b) => a.mtimeMs - b.mtimeMs || (a.roots[0]! < b.roots[0]! ? -1 : 1)); // a candidate has a root
@@ -113,7 +116,7 @@ async function lookInside(folder: string, signal: AbortSignal): Promise<Candidat
   const all = [...files, ...ignored];
   return {
     kind: 'folder', roots: [folder], files, fingerprint: fingerprintOf(all), mtimeMs: newest(all),
-    unfinished: ignored.some(({ name }) => UNFINISHED.test(name)),
+    unfinished: ignored.some(({ name }) => UNFINISHED.test(name)), unread: ignored.some(({ name }) => !isJunkName(name)),
   };
 }
 

@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, copyFile, cp, lstat, mkdir, open, opendir, rename, rm, utimes } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
-import { fingerprint } from './candidates';
+import { fingerprint, lookInto } from './candidates';
 import type { Candidate } from './candidates';
 
 /** What a `folder-in` keeps in the ledger of where a job came from. */
@@ -60,14 +60,15 @@ async function moveAway({ kind, roots, fingerprint: taken }: Originals, folder: 
   return 'moved';
 }
 
-/** Deletes the originals if they are still what was taken in. */
-export async function deleteOriginals(originals: Originals, signal: AbortSignal): Promise<Moved> {
+/** Deletes the originals if they are still what was taken in. @returns `unread` where a sub-folder holds what nobody has read: it stays. */
+export async function deleteOriginals(originals: Originals, signal: AbortSignal): Promise<Moved | 'unread'> {
   const now = await fingerprint(originals.kind, originals.roots, signal);
   if (now === undefined) {
     if (!(await Promise.all(originals.roots.map(exists))).includes(true)) return 'gone';
     return 'changed';
   }
   if (now !== originals.fingerprint) return 'changed';
+  if (originals.kind === 'folder' && (await lookInto(originals.roots[0] ?? '', signal))?.unread !== false) return 'unread';
   for (const root of originals.roots) await rm(root, { recursive: true, force: true });
   return 'moved';
 }

@@ -83,6 +83,20 @@ describe('originals', () => {
     });
   });
 
+  it('are not deleted with what nobody has read, but for what systems leave behind', async () => {
+    await inFolder(async (folder) => {
+      const study = join(folder, 'study');
+      for (const [name, expected] of [['IM2.tmp', 'unread'], ['.IM2.dcm', 'unread'], ['.DS_Store', 'moved'], ['._IM1', 'moved']] as const) {
+        await mkdir(study, { recursive: true });
+        await writeFile(join(study, 'IM1'), 'x');
+        await writeFile(join(study, name), 'y');
+        assert.equal(await deleteOriginals(await originals('folder', study), signal), expected, name);
+        assert.deepEqual(await readdir(folder), expected === 'moved' ? [] : ['study']);
+        await rm(study, { recursive: true, force: true });
+      }
+    });
+  });
+
   it('move across file systems, and again after a crash between copy and unlink', async (test) => {
     const memory = '/dev/shm';
     const there = await stat(memory).catch(() => undefined);
