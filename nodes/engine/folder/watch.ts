@@ -2,6 +2,7 @@
  * Watches a folder by looking at it again and again (network shares tell of no events), and hands over what has stopped
  * growing: same names, sizes and times for a while, archives with their end and all their volumes.
  */
+import { stat } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import { ExdicomError, toExdicomError } from '../errors';
 import { look } from './candidates';
@@ -68,6 +69,8 @@ export class FolderWatcher {
   readonly #open = new Set<string>();
   /** Roots that were put back, with the state in which they lie there: not taken again until they change. */
   readonly #leftAlone = new Map<string, Pick<Candidate, 'kind' | 'roots' | 'fingerprint'>>();
+  /** Device on which they lie: a folder on another one is the place where a share is not mounted, and tells nothing of them. */
+  #device: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #again = false;
@@ -163,7 +166,8 @@ export class FolderWatcher {
           signal,
           left: (error) => { left.push(error); },
         });
-        return await this.#takeReady(this.#remember(candidates), signal);
+        const { dev } = await stat(this.#settings.folder);
+        return await this.#takeReady(this.#remember(candidates, dev), signal);
       } finally {
         this.#nextLook = performance.now() + this.#settings.interval;
       }
@@ -184,7 +188,7 @@ export class FolderWatcher {
   }
 
   /** Notes what each candidate looks like now; what is gone is forgotten. */
-  #remember(candidates: readonly Candidate[]): readonly Found[] {
+  #remember(candidates: readonly Candidate[], device: number): readonly Found[] {
     const now = performance.now();
     this.#lookedAt = now;
     const keys = new Set<string>();
@@ -203,7 +207,9 @@ export class FolderWatcher {
       all.push([candidate, seen]);
     }
     for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
-    for (const key of this.#leftAlone.keys()) if (!keys.has(key) && !this.#open.has(key)) this.#letGo(key);
+    const left = [...this.#leftAlone.keys()];
+    if (left.length === 0 || left.some((key) => keys.has(key))) this.#device = device;
+    if (this.#device === device) for (const key of left) if (!keys.has(key) && !this.#open.has(key)) this.#letGo(key);
     return all;
   }
 

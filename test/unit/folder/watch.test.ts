@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -219,6 +219,37 @@ describe('a watched folder', () => {
       await look(1);
       assert.deepEqual(letGo, [first.fingerprint, second.fingerprint]);
     }, {}, { take: async (candidate) => { last = candidate; return 'job'; }, letGo: ({ fingerprint }) => { letGo.push(fingerprint); } });
+  });
+
+  it('does not take what was put back for taken away while its share is not mounted', async (test) => {
+    const memory = '/dev/shm';
+    const there = await stat(memory).catch(() => undefined);
+    if (there === undefined || there.dev === (await stat(tmpdir())).dev) { test.skip('no second file system'); return; }
+    const share = await mkdtemp(join(memory, 'exdicom-share-'));
+    const letGo: string[] = [];
+    const found: Candidate[] = [];
+    try {
+      await watching(async ({ folder, watcher, look }) => {
+        const mounted = async (to: string): Promise<void> => { await rm(folder, { recursive: true, force: true }); await symlink(to, folder); };
+        await mounted(share);
+        await writeFile(join(share, 'a.zip'), 'x');
+        await look(2);
+        watcher.release([join(folder, 'a.zip')], found[0]);
+        await look(1);
+        const empty = await mkdtemp(join(tmpdir(), 'exdicom-unmounted-'));
+        await mounted(empty);
+        await look(2);
+        await mounted(share);
+        await look(3);
+        await rm(empty, { recursive: true });
+        assert.deepEqual([letGo, found.length], [[], 1]);
+        await rm(join(share, 'a.zip'));
+        await look(1);
+        assert.equal(letGo.length, 1);
+      }, {}, { take: async (candidate) => { found.push(candidate); return 'job'; }, letGo: ({ fingerprint }) => { letGo.push(fingerprint); } });
+    } finally {
+      await rm(share, { recursive: true, force: true });
+    }
   });
 
   it('leaves alone what the ledger says was put back', async () => {
