@@ -37,6 +37,30 @@ const HEADER_MAX = 0x200000;
 
 class Cut extends Error {}
 
+/** Data of an entry that is stepped over, from this many bytes on, is not read with the headers around it. */
+const FAR = 1 << 16;
+const NEAR = 1 << 12;
+
+/** Reads headers: of a large archive on a network share these alone, of small entries many at a time. */
+class Headers {
+  #bytes: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
+  constructor(private readonly source: ByteSource) {}
+
+  /** Good until the next call. */
+  read(position: number, length: number): Buffer {
+    const inside = position - this.#start;
+    if (inside >= 0 && inside + length <= this.#bytes.length) return this.#bytes.subarray(inside, inside + length);
+    const far = position - this.#end > FAR;
+    this.#end = position + length;
+    if (!far) return this.source.view(position, length);
+    this.#start = position;
+    this.#bytes = this.source.read(position, Math.max(length, NEAR));
+    return this.#bytes.subarray(0, length);
+  }
+}
+
 /** Reads numbers one after the other. */
 class Cursor {
   at = 0;
@@ -101,14 +125,15 @@ function walk5(source: ByteSource, start: number, bounds: { readonly end: number
   const files: RarHeader[] = [];
   let volume = { multiVolume: false, solid: false, first: true };
   const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 5, newNaming: true, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  const headers = new Headers(source);
   for (let at = start + RAR5_SIGNATURE.length; at < bounds.end;) {
-    const prefix = new Cursor(source.view(at, Math.min(16, bounds.end - at)));
+    const prefix = new Cursor(headers.read(at, Math.min(16, bounds.end - at)));
     let next: number;
     try {
       prefix.u32();
       const length = prefix.vint();
       if (length === 0 || length > HEADER_MAX || at + prefix.at + length > bounds.end) return told('cut');
-      const header = new Cursor(Buffer.from(source.view(at + prefix.at, length)));
+      const header = new Cursor(Buffer.from(headers.read(at + prefix.at, length)));
       const type = header.vint();
       const flags = header.vint();
       const extraLength = (flags & 1) !== 0 ? header.vint() : 0;
@@ -161,8 +186,9 @@ function walk4(source: ByteSource, start: number, bounds: { readonly end: number
   const files: RarHeader[] = [];
   let volume = { multiVolume: false, newNaming: false, solid: false, first: true };
   const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 4, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  const headers = new Headers(source);
   for (let at = start + RAR4_SIGNATURE.length; at < bounds.end;) {
-    const head = source.view(at, Math.min(7, bounds.end - at));
+    const head = headers.read(at, Math.min(7, bounds.end - at));
     if (head.length < 7) return told(at + head.length === bounds.end ? 'cut' : 'unknown');
     const type = head[2]!;
     const flags = head.readUInt16LE(3);
@@ -171,7 +197,7 @@ function walk4(source: ByteSource, start: number, bounds: { readonly end: number
     if (type < 0x72 || type > 0x7b) return told('cut');
     let next = at + size;
     try {
-      const header = new Cursor(Buffer.from(source.view(at, size)));
+      const header = new Cursor(Buffer.from(headers.read(at, size)));
       header.take(7);
       if (type === 0x7b) return told((flags & 1) !== 0 ? 'more' : 'end');
       if (type === 0x73) {

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { ByteSource } from '../../../nodes/engine/archive/byte-source';
+import { readRarVolume } from '../../../nodes/engine/archive/rar-headers';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { instance, rar, rarVolumes } from '../../support/archives';
 import { drop, story } from './dropping';
@@ -66,6 +71,27 @@ describe('rar', () => {
     const { code, stayed } = await drop({ x: whole.subarray(0, whole.length - 200) });
     assert.equal(code, 'ARCHIVE_DAMAGED');
     assert.deepEqual(stayed, []);
+  });
+
+  test('headers are read without the data between them', () => {
+    let bytes = 0;
+    class Counted extends ByteSource {
+      override readInto(target: Uint8Array, position: number): number {
+        const count = super.readInto(target, position);
+        bytes += count;
+        return count;
+      }
+    }
+    const folder = mkdtempSync(join(tmpdir(), 'exdicom-headers-'));
+    try {
+      writeFileSync(join(folder, 'a.rar'), rar([...Array.from({ length: 20 }, (_, i) => ({ name: `${i}`, data: Buffer.alloc(1 << 20, i) })), { name: 'one', data: one }, { name: 'two', data: two }]));
+      using source = new Counted([join(folder, 'a.rar')]);
+      const volume = readRarVolume(source, 0);
+      assert.deepEqual([volume?.end, volume?.files?.length], ['end', 22]);
+      assert.ok(bytes < 3 << 20, `${bytes}`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('many entries in shares come out in order', async () => {
