@@ -5,7 +5,7 @@ import { rarStart, SFX_BYTES, sniff, SNIFF_BYTES } from './format';
 import type { ArchiveFormat } from './format';
 import { readRarVolume } from './rar-headers';
 import { isVolumeName } from './volumes';
-import { hasZipEnd } from './zip-directory';
+import { zipEnd } from './zip-directory';
 
 /** The kind of archive that these volumes are, other bytes in front of it allowed; undefined where they are none. */
 export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefined {
@@ -14,7 +14,7 @@ export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefin
   if (found.kind === 'archive') return found.format;
   if (found.kind === 'foreign') return undefined;
   if (rarStart(source.read(0, SFX_BYTES)) >= 0) return 'rar';
-  return hasZipEnd(source) ? 'zip' : undefined;
+  return zipEnd(source) === 'none' ? undefined : 'zip';
 }
 
 /**
@@ -26,7 +26,7 @@ export function isWhole(paths: readonly string[]): boolean {
   using source = new ByteSource(paths);
   const found = sniff(source.read(0, SNIFF_BYTES));
   if (found.kind !== 'archive') return true;
-  if (found.format === 'zip') return hasZipEnd(source) || isVolumeName(basename(paths.at(-1) ?? ''));
+  if (found.format === 'zip') return zipEnd(source) !== 'none' || isVolumeName(basename(paths.at(-1) ?? ''));
   const volumes = paths.map((path) => {
     using volume = new ByteSource([path]);
     return readRarVolume(volume, 0);

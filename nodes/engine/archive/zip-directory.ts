@@ -285,12 +285,12 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   return { entries, end: position };
 }
 
-/** Whether an end record stands at the end of the file, as far as can be told without reading the directory. */
-export function hasZipEnd(source: ByteSource): boolean {
+/** What stands at the end, as far as can be told without reading the directory: `volumes` where it tells of more of them than there are. */
+export function zipEnd(source: ByteSource): 'whole' | 'volumes' | 'none' {
   try {
-    findEnd(source);
-    return true;
+    const { disk } = findEnd(source).end;
+    return disk < 0xffff && source.volumes < disk + 1 ? 'volumes' : 'whole';
   } catch (thrown) {
-    return thrown instanceof ExdicomError && thrown.code === 'MISSING_VOLUME';
+    return thrown instanceof ExdicomError && thrown.code === 'MISSING_VOLUME' ? 'volumes' : 'none';
   }
 }

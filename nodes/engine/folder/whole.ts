@@ -5,7 +5,7 @@ import { SNIFF_BYTES } from '../archive/format';
 import { readRarVolume } from '../archive/rar-headers';
 import { isVolumeName, lacksVolume } from '../archive/volumes';
 import { archiveFormat, isWhole } from '../archive/whole';
-import { hasZipEnd } from '../archive/zip-directory';
+import { zipEnd } from '../archive/zip-directory';
 
 /**
  * True for what is no archive. A missing volume that nothing tells of (encrypted headers) is not noticed here; `extract` says so.
@@ -20,7 +20,8 @@ export function seemsWhole(paths: readonly string[]): boolean {
   if (last === undefined || format === undefined) return true;
   using source = new ByteSource(format === 'rar' ? [last] : paths);
   if (format === 'rar') return readRarVolume(source, 0)?.end !== 'more';
-  return hasZipEnd(source) || !isVolumeName(basename(last));
+  const end = zipEnd(source);
+  return end === 'whole' || (end === 'none' && !isVolumeName(basename(last)));
 }
 
 /** Whether an archive by its name has no bytes yet: its place is kept while it is downloaded, or its size is set before it is copied. */

@@ -25,7 +25,26 @@ function whole(files: ReadonlyArray<readonly [string, Buffer]>): boolean {
   }
 }
 
+/** What `zip -s` makes: the end record counts the disks, and what it says of the directory is counted from the beginning of its own. */
+function split(): Array<readonly [string, Buffer]> {
+  const bytes = zip(specs);
+  const end = bytes.length - 22;
+  const directory = bytes.readUInt32LE(end + 16);
+  const second = Math.floor(directory / 2);
+  bytes.writeUInt16LE(2, end + 4);
+  bytes.writeUInt16LE(2, end + 6);
+  bytes.writeUInt32LE(0, end + 16);
+  return [['x.z01', bytes.subarray(0, second)], ['x.z02', bytes.subarray(second, directory)], ['x.zip', bytes.subarray(directory)]];
+}
+
 describe('a set of volumes', () => {
+  test('that ends with its .zip is waited for however many of it are there', () => {
+    const volumes = split();
+    const some = (...which: readonly number[]): boolean => whole(which.map((n) => volumes[n]!));
+    assert.equal(some(0, 1, 2), true);
+    for (const which of [[2], [0], [0, 1], [0, 2], [1, 2]]) assert.equal(some(...which), false, which.join());
+  });
+
   for (const [what, volumes] of Object.entries(SETS)) {
     test(`is whole with all its volumes, and not while one is missing or half there (${what})`, () => {
       assert.equal(volumes.length, 3);
