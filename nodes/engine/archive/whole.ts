@@ -25,13 +25,16 @@ export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefin
 export function isWhole(paths: readonly string[]): boolean {
   using source = new ByteSource(paths);
   const found = sniff(source.read(0, SNIFF_BYTES));
-  if (found.kind !== 'archive') return true;
-  if (found.format === 'zip') return zipEnd(source) !== 'none' || isVolumeName(basename(paths.at(-1) ?? ''));
-  const volumes = paths.map((path) => {
+  // Only of a program is it asked whether an archive stands behind other bytes: that takes more reading.
+  const program = found.kind === 'none' && /\.exe$/i.test(paths[0] ?? '');
+  const start = program ? rarStart(source.read(0, SFX_BYTES)) : 0;
+  if (start < 0 || (!program && found.kind !== 'archive')) return true;
+  if (found.kind === 'archive' && found.format === 'zip') return zipEnd(source) !== 'none' || isVolumeName(basename(paths.at(-1) ?? ''));
+  const volumes = paths.map((path, i) => {
     using volume = new ByteSource([path]);
-    return readRarVolume(volume, 0);
+    return readRarVolume(volume, i === 0 ? start : 0);
   });
   // Each has an end of its own, or they are one archive that was cut to pieces.
   if (volumes.every((volume) => volume !== undefined)) return volumes.every(({ end }) => end !== 'cut');
-  return readRarVolume(source, 0)?.end !== 'cut';
+  return readRarVolume(source, start)?.end !== 'cut';
 }

@@ -1,7 +1,7 @@
 /** Whether what lies in a watched folder is all there: archives reach to their end, sets have their volumes. For workers. */
 import { basename } from 'node:path';
 import { ByteSource } from '../archive/byte-source';
-import { SNIFF_BYTES } from '../archive/format';
+import { rarStart, SFX_BYTES, SNIFF_BYTES } from '../archive/format';
 import { readRarVolume } from '../archive/rar-headers';
 import { isVolumeName, lacksVolume } from '../archive/volumes';
 import { archiveFormat, isWhole } from '../archive/whole';
@@ -19,7 +19,7 @@ export function seemsWhole(paths: readonly string[]): boolean {
   const format = archiveFormat(paths);
   if (last === undefined || format === undefined) return true;
   using source = new ByteSource(format === 'rar' ? [last] : paths);
-  if (format === 'rar') return readRarVolume(source, 0)?.end !== 'more';
+  if (format === 'rar') return readRarVolume(source, paths.length === 1 ? Math.max(0, rarStart(source.read(0, SFX_BYTES))) : 0)?.end !== 'more';
   const end = zipEnd(source);
   return end === 'whole' || (end === 'none' && !isVolumeName(basename(last)));
 }

@@ -8,8 +8,10 @@ import { instance, rar, rarVolumes, zip } from '../../support/archives';
 
 const specs = [1, 2, 3].map((n) => ({ name: `${n}`, data: instance({ sop: `1.2.3.${n}`, pixels: Buffer.alloc(4000, n) }) }));
 const thirds = (bytes: Buffer): Buffer[] => [0, 1, 2].map((n) => bytes.subarray(Math.floor(bytes.length / 3) * n, n === 2 ? undefined : Math.floor(bytes.length / 3) * (n + 1)));
+const program = Buffer.concat([Buffer.from('MZ'), Buffer.alloc(3000, 1)]);
 const SETS: Readonly<Record<string, ReadonlyArray<readonly [string, Buffer]>>> = {
   'x.part1.rar': rarVolumes(specs, 4500).map((bytes, n) => [`x.part${n + 1}.rar`, bytes]),
+  'x.part1.exe': rarVolumes(specs, 4500).map((bytes, n) => [n === 0 ? 'x.part1.exe' : `x.part${n + 1}.rar`, n === 0 ? Buffer.concat([program, bytes]) : bytes]),
   'x.rar, x.r00': rarVolumes(specs, 4500).map((bytes, n) => [n === 0 ? 'x.rar' : `x.r0${n - 1}`, bytes]),
   'x.rar.001': thirds(rar(specs)).map((bytes, n) => [`x.rar.00${n + 1}`, bytes]),
   'x.zip.001': thirds(zip(specs)).map((bytes, n) => [`x.zip.00${n + 1}`, bytes]),
@@ -56,6 +58,14 @@ describe('a set of volumes', () => {
       }
     });
   }
+});
+
+test('a program with a rar behind it is whole when the rar is', () => {
+  const bytes = Buffer.concat([program, rar(specs)]);
+  assert.equal(whole([['x.exe', bytes]]), true);
+  for (const share of [0.5, 0.9]) assert.equal(whole([['x.exe', bytes.subarray(0, Math.floor(bytes.length * share))]]), false);
+  assert.equal(whole([['x.exe', Buffer.concat([program, rarVolumes(specs, 4500)[0]!])]]), false);
+  assert.equal(whole([['x.exe', program]]), true);
 });
 
 test('an archive whose place is only kept yet is not whole; what is empty under another name is', () => {
