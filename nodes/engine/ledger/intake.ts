@@ -23,6 +23,12 @@ export function contentDigest(items: ReadonlyArray<{ readonly sha256: Sha256 }>)
   return createHash('sha256').update(items.map(({ sha256 }) => sha256).toSorted().join('\n')).digest('hex') as Sha256;
 }
 
+/** What a file costs a slow disk or share beside its bytes: it is opened, made and flushed. In bytes that are copied in that time. */
+const FILE_COST = 250_000;
+
+/** By which the time for copying these is limited. */
+export const spoolCost = (items: ReadonlyArray<{ readonly bytes: number }>): number => items.reduce((sum, { bytes }) => sum + bytes + FILE_COST, 0);
+
 const bytesOf = (item: IntakeItem): number => ('content' in item ? item.content.byteLength : item.bytes);
 
 export class IntakeDesk {
@@ -94,7 +100,7 @@ export class IntakeDesk {
       }
       job = core.add(await core.store.createJob(newJob(intake, intake.kind)));
       release();
-      return await this.#takeIn(job, intake.items, bytes, signal);
+      return await this.#takeIn(job, intake.items, signal);
     } finally {
       release();
       this.#promised -= bytes * FACTOR;
@@ -102,12 +108,12 @@ export class IntakeDesk {
   }
 
   /** Cancelled meanwhile, the job ends as that; after a failure it was none. */
-  async #takeIn(job: LiveJob, items: readonly IntakeItem[], bytes: number, signal: AbortSignal, again?: Again | Release): Promise<Taken> {
+  async #takeIn(job: LiveJob, items: readonly IntakeItem[], signal: AbortSignal, again?: Again | Release): Promise<Taken> {
     const core = this.#core;
     const { id } = job.row;
     job.taking = true;
     try {
-      const spooled = await this.#spool(id, items, bytes, AbortSignal.any([signal, job.stop.signal]));
+      const spooled = await this.#spool(id, items, AbortSignal.any([signal, job.stop.signal]));
       if (isOnlyCopy(job.row.kind)) await markOnlyCopy(core.workFolder(id));
       return await this.#complete(job, spooled, again);
     } catch (thrown) {
@@ -130,7 +136,7 @@ export class IntakeDesk {
     this.#promised += bytes * FACTOR;
     try {
       const job = core.add(await core.store.createJob(newJob({ sourceKey, prefix: name.replace(/ \d+$/, ''), ...original }, original.kind)));
-      const taken = await this.#takeIn(job, original.items, bytes, core.signal, again);
+      const taken = await this.#takeIn(job, original.items, core.signal, again);
       if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
       Object.assign(job, { sentHere: false, wantsSend: true });
       this.#replay.pump();
@@ -149,7 +155,7 @@ export class IntakeDesk {
     this.#promised += bytes * FACTOR;
     try {
       const job = core.add(await core.store.createJob({ ...newJob({ ...source, kind: 'file', prefix: name.replace(/ \d+$/, '') }, 'file'), releaseOf: release.of }));
-      const taken = await this.#takeIn(job, items, bytes, core.signal, release);
+      const taken = await this.#takeIn(job, items, core.signal, release);
       if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
       Object.assign(job, { sentHere: false, wantsSend: true });
       this.#replay.pump();
@@ -163,7 +169,7 @@ export class IntakeDesk {
     return origin === undefined ? undefined : this.#core.store.putBack(sourceKey, JSON.stringify(origin));
   }
 
-  async #spool(id: JobId, items: readonly IntakeItem[], bytes: number, signal: AbortSignal): Promise<StoredItem[]> {
+  async #spool(id: JobId, items: readonly IntakeItem[], signal: AbortSignal): Promise<StoredItem[]> {
     const core = this.#core;
     const folder = join(core.workFolder(id), 'in');
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -189,7 +195,7 @@ export class IntakeDesk {
       const run = items.slice(from, at).flatMap((item) => ('content' in item ? [] : [{ path: item.path, bytes: item.bytes, mtimeMs: item.mtimeMs, name: item.name }]));
       if (run.length > 0) {
         const plain = run.map(({ name: _name, ...item }) => item);
-        const files = await core.task('ledger.spool', { folder, first: from + 1, items: plain }, bytes, signal);
+        const files = await core.task('ledger.spool', { folder, first: from + 1, items: plain }, spoolCost(plain), signal);
         for (const [index, file] of files.entries()) spooled.push({ n: from + index + 1, ...file, name: run[index]!.name });
       }
       at += 1;

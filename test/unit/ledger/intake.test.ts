@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
+import { spoolCost } from '../../../nodes/engine/ledger/intake';
 import type { SourceKey } from '../../../nodes/engine/model';
 import { Bench, destination, sha256, until } from './fixture';
 
@@ -173,6 +174,13 @@ test('what nobody else has outlives a ledger that does not know it: an older cop
   assert.equal(await readFile(join(failed, `unknown ${message.token.id}`, '0001'), 'utf8'), 'sent along');
   const reason = JSON.parse(await readFile(join(failed, `unknown ${token.id}`, 'reason.json'), 'utf8')) as { error: { code: string } };
   assert.equal(reason.error.code, 'JOB_UNKNOWN');
+});
+
+test('the time for copying grows with the files, not with their bytes alone', () => {
+  const file = { bytes: 1000 };
+  // A disk that needs a tenth of a second to flush each, at a thousand bytes a millisecond.
+  assert.ok(spoolCost(Array.from({ length: 20_000 }, () => file)) > 20_000 * 100_000);
+  assert.ok(spoolCost([{ bytes: 5e9 }]) >= 5e9);
 });
 
 test('what nobody owns is swept from the work folder at the start', async () => {
