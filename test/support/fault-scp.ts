@@ -37,7 +37,7 @@ export type MessageAnswer =
   | number
   | 'silence' | 'fin' | 'rst' | 'abort' | 'release'
   /** `messageId`: another than the one asked with. `split`: in two parts, the second when the peer says anything, or after 300 ms. `delay`: milliseconds. */
-  | { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number; readonly split?: boolean; readonly delay?: number; readonly drip?: number }
+  | { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number; readonly sopInstanceUID?: string; /** Pending responses before it. */ readonly pending?: number; readonly split?: boolean; readonly delay?: number; readonly drip?: number }
   | { readonly bytes: Buffer };
 
 export interface FaultScpOptions {
@@ -258,6 +258,7 @@ class Connection {
   }
 
   #respond(message: Omit<ReceivedMessage, 'dataSet'>, answer: Extract<MessageAnswer, { status: number }>): void {
+    for (let pending = 0; pending < (answer.pending ?? 0); pending += 1) this.socket.write(response(message, { status: 0xff00 }));
     const bytes = response(message, answer);
     if (answer.split === true) {
       this.socket.write(bytes.subarray(0, 12));
@@ -317,7 +318,7 @@ function* subItems(body: Buffer, from: number, to: number): Generator<[type: num
 }
 
 /** A C-STORE-RSP, or a C-ECHO-RSP where there is no instance, as one P-DATA-TF PDU. */
-function response(message: Pick<ReceivedMessage, 'contextId' | 'messageId' | 'sopClassUID' | 'sopInstanceUID'>, answer: { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number }): Buffer {
+function response(message: Pick<ReceivedMessage, 'contextId' | 'messageId' | 'sopClassUID' | 'sopInstanceUID'>, answer: { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number; readonly sopInstanceUID?: string }): Buffer {
   const element = (number: number, value: Buffer): Buffer => {
     const header = Buffer.alloc(8);
     header.writeUInt16LE(number, 2);
@@ -328,7 +329,7 @@ function response(message: Pick<ReceivedMessage, 'contextId' | 'messageId' | 'so
   const ui = (number: number, value: string): Buffer => element(number, Buffer.from(value.length % 2 === 0 ? value : `${value}\0`, 'latin1'));
   const body = Buffer.concat([
     ui(0x0002, message.sopClassUID), us(0x0100, answer.commandField ?? 0x8001), us(0x0120, answer.messageId ?? message.messageId),
-    us(0x0800, 0x0101), us(0x0900, answer.status), ...(message.sopInstanceUID === '' ? [] : [ui(0x1000, message.sopInstanceUID)]),
+    us(0x0800, 0x0101), us(0x0900, answer.status), ...(message.sopInstanceUID === '' ? [] : [ui(0x1000, answer.sopInstanceUID ?? message.sopInstanceUID)]),
   ]);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(body.length);

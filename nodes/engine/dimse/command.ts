@@ -19,6 +19,8 @@ export function encodeStoreRequest(request: { readonly messageId: number; readon
 export interface StoreResponse {
   readonly messageId: number;
   readonly status: number;
+  /** Empty where the peer names none. */
+  readonly sopInstanceUID: string;
 }
 
 /**
@@ -33,5 +35,5 @@ export function decodeStoreResponse(bytes: Buffer): StoreResponse {
     throw new ExdicomError('PEER_PROTOCOL', { detail: 'not a C-STORE response' });
   }
   if (command.hasDataSet) throw new ExdicomError('PEER_PROTOCOL', { detail: 'C-STORE response with a data set' });
-  return { messageId, status };
+  return { messageId, status, sopInstanceUID: command.uid(Field.affectedSopInstanceUID) };
 }

@@ -4,7 +4,7 @@ import { ExdicomError } from '../errors';
 import { Command, DataSetType, Field, encodeCommandSet } from './command-set';
 import { Exchange } from './exchange';
 import type { Peer } from './peer';
-import { statusText } from './store-status';
+import { isPending, statusText } from './store-status';
 
 const STUDY_ROOT_FIND = '1.2.840.10008.5.1.4.1.2.2.1';
 
@@ -64,6 +64,7 @@ export async function openFinder(peer: Peer, signal: AbortSignal): Promise<Finde
         if (response.command.number(Field.commandField) !== Command.findRsp || status === undefined || response.command.number(Field.messageIdBeingRespondedTo) !== messageId) {
           throw new ExdicomError('PEER_PROTOCOL', { detail: 'not a response to our query', destination: peer.address });
         }
+        // A match follows, with or without all optional keys supported.
         if (isPending(status)) {
           if (matches.length === MOST_ANSWERS) throw new ExdicomError('QUERY_FAILED', { detail: `more than ${MOST_ANSWERS} answers`, destination: peer.address });
           if (response.dataSet !== undefined) matches.push(decodeIdentifier(response.dataSet, asked));
@@ -78,9 +79,6 @@ export async function openFinder(peer: Peer, signal: AbortSignal): Promise<Finde
     [Symbol.asyncDispose]: () => exchange[Symbol.asyncDispose](),
   };
 }
-
-/** A match follows, with or without all optional keys supported (PS3.4, Table C.4-1). */
-const isPending = (status: number): boolean => status === 0xff00 || status === 0xff01;
 
 /** An identifier in Implicit VR Little Endian, elements in ascending order. */
 export function encodeIdentifier(keys: readonly Key[]): Buffer {

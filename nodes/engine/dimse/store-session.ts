@@ -10,6 +10,7 @@ import { readv, readvSync } from 'node:fs';
 import { ExdicomError } from '../errors';
 import { Association } from './association';
 import { decodeStoreResponse, encodeStoreRequest } from './command';
+import type { StoreResponse } from './command';
 import { AcceptedContexts } from './contexts';
 import type { ChosenContext, HasSyntax } from './contexts';
 import { readFailure } from './part10-file';
@@ -19,13 +20,15 @@ import type { ProposedContext } from './pdu';
 import type { PacsSettings } from './peer';
 import { BATCH, BufferPool, MOST_PIECES, planBatches } from './send-buffers';
 import type { BatchPlan } from './send-buffers';
-import { judgeStoreStatus } from './store-status';
+import { isPending, judgeStoreStatus } from './store-status';
 
 /** Bytes kept for the command before the first batch; longer ones are written apart. */
 const COMMAND_ROOM = 4 * 1024;
 const BUFFER = COMMAND_ROOM + BATCH + MOST_PIECES * DATA_HEADER;
 /** Milliseconds that a stop leaves to the message under way: one that the peer has whole would be stored and sent again. */
 const LAST_ANSWER = 1_000;
+/** Pending responses to one message that are waited through. */
+const MOST_PENDING = 100;
 /** One is filled while another is written, and one holds what comes next. */
 const BUFFERS = 3;
 
@@ -33,6 +36,7 @@ const BUFFERS = 3;
 export interface Outgoing extends Disposable {
   readonly contextId: number;
   readonly messageId: number;
+  readonly sopInstanceUID: string;
   readonly command: Buffer;
   /** All PDUs of the message, where they fit one buffer. */
   readonly message: Buffer | undefined;
@@ -92,10 +96,11 @@ export class StoreSession {
   prepare(item: { readonly sopClassUID: string; readonly sopInstanceUID: string }, contextId: number, file: DataSetFile): Outgoing {
     this.#messageId = this.#messageId % 0xffff + 1;
     const messageId = this.#messageId;
+    const { sopInstanceUID } = item;
     const command = encodeCommand(contextId, encodeStoreRequest({ messageId, ...item }), this.#association.maxFragment);
     const short = file.length <= this.#plan.data && command.length <= COMMAND_ROOM;
     const buffer = short ? this.#pool.takeFree() : undefined;
-    if (buffer === undefined) return { contextId, messageId, command, message: undefined, file, [Symbol.dispose]: () => { file[Symbol.dispose](); } };
+    if (buffer === undefined) return { contextId, messageId, sopInstanceUID, command, message: undefined, file, [Symbol.dispose]: () => { file[Symbol.dispose](); } };
     let held = true;
     const giveBack = (): void => {
       if (held) this.#pool.give(buffer);
@@ -105,7 +110,7 @@ export class StoreSession {
       command.copy(buffer);
       const { pieces, end } = this.#frame(buffer, command.length, contextId, file.length, true);
       checkRead(readvSync(file.fd, pieces, file.offset), file.length);
-      return { contextId, messageId, command, message: buffer.subarray(0, end), file, [Symbol.dispose]: giveBack };
+      return { contextId, messageId, sopInstanceUID, command, message: buffer.subarray(0, end), file, [Symbol.dispose]: giveBack };
     } catch (thrown) {
       giveBack();
       throw readFailure(thrown);
@@ -138,9 +143,7 @@ export class StoreSession {
       const { command, message } = outgoing;
       const early = message === undefined ? await this.#write(outgoing, nudged ? command.subarray(PDU_HEADER) : command)
         : await this.#writeWhole(nudged ? message.subarray(PDU_HEADER) : message);
-      const { contextId, bytes } = await this.#association.command();
-      const response = decodeStoreResponse(bytes);
-      if (contextId !== outgoing.contextId || response.messageId !== outgoing.messageId) throw this.#broken('response to another message');
+      const response = await this.#response(outgoing);
       // A refusal may come early; a success before the last byte is no success.
       if (early && judgeStoreStatus(response.status).kind === 'stored') throw this.#broken('success before the data set was complete');
       return response.status;
@@ -150,6 +153,18 @@ export class StoreSession {
     } finally {
       this.#phase = 'idle';
     }
+  }
+
+  /** The response that ends the message. Pending ones, which a Storage SCP has no use for (PS3.4, B.2.3), say nothing yet. */
+  async #response(outgoing: Outgoing): Promise<StoreResponse> {
+    for (let pending = 0; pending <= MOST_PENDING; pending += 1) {
+      const { contextId, bytes } = await this.#association.command();
+      const response = decodeStoreResponse(bytes);
+      if (contextId !== outgoing.contextId || response.messageId !== outgoing.messageId) throw this.#broken('response to another message');
+      if (response.sopInstanceUID !== '' && response.sopInstanceUID !== outgoing.sopInstanceUID) throw this.#broken('response for another instance');
+      if (!isPending(response.status)) return response;
+    }
+    throw this.#broken('pending without an end');
   }
 
   /** The peer aborts over an instance without a nudge as well: it was not the nudge. */

@@ -21,5 +21,8 @@ export function judgeStoreStatus(status: number): StoreVerdict {
   return { kind: 'refused', code: 'STORE_REFUSED' };
 }
 
+/** The final response is still to come (PS3.7, C.1.3; PS3.4, Table C.4-1). */
+export const isPending = (status: number): boolean => status === 0xff00 || status === 0xff01;
+
 /** `0xA700` */
 export const statusText = (status: number): string => `0x${status.toString(16).toUpperCase().padStart(4, '0')}`;

@@ -26,16 +26,32 @@ describe('what counts as sent', () => {
   });
 
   it('every other status leaves its instance unsent, by its code, and the next one is sent', async () => {
-    const statuses = [0xa700, 0, 0xa900, 0, 0xc000, 0, 0x0110, 0, 0x0122, 0x0124, 0x0213, 0xb123, 0xff00, 0xfe00];
+    const statuses = [0xa700, 0, 0xa900, 0, 0xc000, 0, 0x0110, 0, 0x0122, 0x0124, 0x0213, 0xb123, 0xfe00];
     using study = makeStudy(alike(statuses.length));
     await using scp = await startFaultScp({ respond: ({ index }) => statuses[index] ?? 0 });
     const { sent, codes, results } = await send(study, pacs(scp.port));
     assert.deepEqual(sent, [2, 4, 6, 8]);
     assert.deepEqual(codes, {
       1: 'STORE_BUSY', 3: 'STORE_MISMATCH', 5: 'STORE_REFUSED', 7: 'STORE_REFUSED', 9: 'STORE_REFUSED', 10: 'STORE_REFUSED', 11: 'STORE_BUSY',
-      12: 'STORE_REFUSED', 13: 'STORE_REFUSED', 14: 'STORE_REFUSED',
+      12: 'STORE_REFUSED', 13: 'STORE_REFUSED',
     });
     assert.equal(results.get(3)?.status, 0xa900);
+  });
+
+  it('a pending status decides nothing: the response that follows does', async () => {
+    using study = makeStudy(alike(4));
+    await using scp = await startFaultScp({ respond: ({ index }) => ({ status: index === 2 ? 0xc000 : 0, pending: index }) });
+    const { sent, codes } = await send(study, pacs(scp.port));
+    assert.deepEqual(sent, [1, 2, 4]);
+    assert.deepEqual(codes, { 3: 'STORE_REFUSED' });
+    assert.equal(scp.messages.length, 4);
+    assert.equal(scp.associations.length, 1);
+  });
+
+  it('a response without the UID of the instance counts for the message that it answers', async () => {
+    using study = makeStudy(alike(2));
+    await using scp = await startFaultScp({ respond: () => ({ status: 0, sopInstanceUID: '' }) });
+    assert.deepEqual((await send(study, pacs(scp.port))).sent, [1, 2]);
   });
 
   it('a peer that is out of resources again and again is not offered the rest', async () => {
@@ -55,6 +71,8 @@ describe('what counts as sent', () => {
     ['an A-RELEASE-RQ of the peer', 'release', 'PEER_CLOSED'],
     ['silence', 'silence', 'PEER_TIMEOUT'],
     ['a response to another message', { status: 0, messageId: 999 }, 'PEER_PROTOCOL'],
+    ['a response for another instance', { status: 0, sopInstanceUID: '1.2.3.999' }, 'PEER_PROTOCOL'],
+    ['a pending response and no other', 0xff00, 'PEER_TIMEOUT'],
     ['a response on another presentation context', { status: 0, contextId: 3 }, 'PEER_PROTOCOL'],
     ['a response to another command', { status: 0, commandField: 0x8030 }, 'PEER_PROTOCOL'],
     ['something that is not DICOM', { bytes: GARBAGE }, 'PEER_PROTOCOL'],
