@@ -44,6 +44,9 @@ export const AbortReason = { unspecified: 0, unexpectedPdu: 2, invalidParameter:
 
 const broken = (detail: string): ExdicomError => new ExdicomError('PEER_PROTOCOL', { detail });
 
+/** An AE title without its padding; some requestors pad it with NUL. */
+const title = (body: Buffer, from: number): string => body.toString('latin1', from, from + 16).replace(/\0.*$/s, '').trim();
+
 /**
  * The variable field of an A-ASSOCIATE-RQ.
  * @throws {ExdicomError} PEER_PROTOCOL
@@ -78,8 +81,8 @@ export function decodeAssociateRequest(body: Buffer): AssociationRequest {
     }
   }
   return {
-    calledAET: body.toString('latin1', 4, 20).trim(),
-    callingAET: body.toString('latin1', 20, 36).trim(),
+    calledAET: title(body, 4),
+    callingAET: title(body, 20),
     supported: (body.readUInt16BE(0) & 1) === 1 && applicationContext === APPLICATION_CONTEXT,
     contexts,
     maxPdu,

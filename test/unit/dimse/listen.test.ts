@@ -249,6 +249,12 @@ void test('titles on the list, and any called title where it is not checked, are
   assert.equal((await client.associate([[CT, EXPLICIT]], { called: 'OTHER', calling: 'CT01' }))?.type, 2);
 });
 
+void test('titles padded with NUL are the titles in front of it', async () => {
+  await using server = await listening({ callingAETs: ['SENDER'] });
+  using client = new RawClient(server.port);
+  assert.equal((await client.associate([[CT, EXPLICIT]], { called: 'EXDICOM'.padEnd(16, '\0'), calling: 'SENDER\0'.padEnd(16) }))?.type, 2);
+});
+
 void test('an address that is not on the list gets no answer', async () => {
   await using server = await listening({ addresses: ['192.0.2.0/24', '2001:db8::1'] });
   using client = new RawClient(server.port);
