@@ -140,7 +140,7 @@ export class Serving {
 
   /** Answers the association request; whether it was accepted. */
   async #negotiate(id: number): Promise<boolean> {
-    const pdu = await this.#next(this.#settings.timeouts.association);
+    const pdu = await this.#next(this.#settings.timeouts.association, 'whole');
     if (pdu === undefined) return false;
     if (pdu.type !== PDU.associateRq) throw new ExdicomError('PEER_PROTOCOL', { detail: 'no association request' });
     const request = decodeAssociateRequest(pdu.body);
@@ -288,8 +288,8 @@ export class Serving {
     ]), this.#maxFragment));
   }
 
-  /** The next PDU; undefined where the connection has ended, or nothing came for so many milliseconds. */
-  async #next(limit: number): Promise<Pdu | undefined> {
+  /** The next PDU; undefined where the connection has ended, or nothing came for so many milliseconds, or not the `whole` of it. */
+  async #next(limit: number, what: 'anything' | 'whole' = 'anything'): Promise<Pdu | undefined> {
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
@@ -299,7 +299,7 @@ export class Serving {
       while (this.#pdus.length === 0) {
         const chunk = await this.#read();
         if (chunk === undefined || timedOut || this.#socket.writableEnded) return undefined;
-        timer.refresh();
+        if (what === 'anything') timer.refresh();
         this.#pdus.push(...this.#reader.push(chunk));
       }
       return this.#pdus.shift();

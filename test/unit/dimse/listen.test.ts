@@ -305,6 +305,18 @@ void test('a connection that asks for nothing, and an association that stands id
   await until(() => server.sink.ends.length === 1);
 });
 
+void test('a connection that brings its request too slowly is aborted when its time is over, whatever still comes', async () => {
+  await using server = await listening({ timeouts: { association: 200 } });
+  using client = new RawClient(server.port);
+  const started = performance.now();
+  client.socket.write(Buffer.from([1, 0, 0, 0, 0, 200]));
+  while (!client.closed && performance.now() - started < 2_000) {
+    client.socket.write(Buffer.alloc(1));
+    await pause(20);
+  }
+  assert.ok(performance.now() - started < 1_000);
+});
+
 void test('a slow sender that goes on sending is no idle one', async () => {
   await using server = await listening({ timeouts: { association: 300, idle: 300 } });
   using client = new RawClient(server.port);
