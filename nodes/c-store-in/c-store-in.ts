@@ -17,7 +17,7 @@ export = (RED: Red): void => {
     const settings = new Settings<CStoreInProperties>(RED, node, saved, defaults);
     const status = new StatusLine(node);
 
-    const source = new Source(RED, node, saved.ledger, status, async (ledger) => {
+    const source = new Source(RED, node, saved.ledger, status, async (ledger, signal) => {
       const issuer = settings.text('issuer');
       const tls = serverTls(RED, settings.text('tls'), settings.boolean('clientCertificate'));
       let stored = 0;
@@ -53,17 +53,17 @@ export = (RED: Red): void => {
           if (!busy) stored = counts.stored;
         },
       });
+      let told: string | undefined;
+      await receiver.startWhenPossible(signal, (error) => {
+        status.failed(error);
+        if (error.message !== told) node.error(error);
+        told = error.message;
+      });
       const attached = ledger.attachSource({
         sourceKey: receiver.sourceKey,
         send: (token, path, topic) => { source.send(token, path, topic); },
         ...onlyCopies(ledger, issuer),
       });
-      try {
-        await receiver.start();
-      } catch (thrown) {
-        attached[Symbol.dispose]();
-        throw thrown;
-      }
       status.idle();
       const show = (): void => {
         const before = held;
@@ -72,11 +72,11 @@ export = (RED: Red): void => {
         if (held) status.paused();
         else status.idle();
       };
-      const told = ledger.onStatus(show);
+      const watching = ledger.onStatus(show);
       show();
       return {
         close: async () => {
-          told[Symbol.dispose]();
+          watching[Symbol.dispose]();
           await receiver.stop();
           attached[Symbol.dispose]();
         },

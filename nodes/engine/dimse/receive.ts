@@ -58,6 +58,8 @@ const LONGEST_HOLD = 5 * 60_000;
 const FIRST_RETRY = 2_000;
 const LONGEST_RETRY = 60_000;
 const IDENTIFY_LIMIT = 60_000;
+/** Milliseconds between attempts to listen. */
+const LISTEN_AGAIN = 5_000;
 
 const identifyOnWorker = (path: string, signal: AbortSignal): Promise<Identification> => runTask('dimse.identify', { path }, { signal, timeLimit: IDENTIFY_LIMIT });
 
@@ -72,6 +74,8 @@ export class Receiver implements AsyncDisposable {
   readonly #studies = new Map<string, Promise<Study>>();
   readonly #completing = new Set<Promise<void>>();
   readonly #stopped = new AbortController();
+  /** Settled when what an earlier process left is taken up; nothing that arrives is kept before. */
+  #prepared: PromiseWithResolvers<void> | undefined;
   readonly #stamp = Date.now().toString().padStart(14, '0');
   #number = 0;
 
@@ -83,7 +87,10 @@ export class Receiver implements AsyncDisposable {
     // Below the ledger's own folder, under a name of ours.
     this.#incoming = join(ledger.folders.work, folder) as OwnPath;
     const sink: StorageSink = {
-      gate: async () => this.#gate(),
+      gate: async () => {
+        await this.#prepared?.promise;
+        return this.#gate();
+      },
       begin: async () => this.#begin(),
       commit: async (instance, file) => { await this.#commit(instance, file); },
       ended: (association) => { this.#ended(association); },
@@ -97,17 +104,29 @@ export class Receiver implements AsyncDisposable {
   }
 
   /**
-   * Takes up what was on its way in when the process ended, then listens; resolves with the port.
-   * @throws {ExdicomError} LISTEN_FAILED, TLS_FAILED; or what the ledger or the disk says
+   * Listens, then takes up what was on its way in when the process ended; resolves with the port. In this order, since the
+   * port may be taken by another of the same source key, whose files and studies these are.
+   * @throws {ExdicomError} LISTEN_FAILED, TLS_FAILED; or what the ledger or the disk says. It may be tried again then.
    */
   async start(): Promise<number> {
+    const prepared = this.#prepared = Promise.withResolvers<void>();
+    prepared.promise.catch(() => { /* thrown below; whoever sends meanwhile is told A700 */ });
+    const port = await this.#listener.start();
     try {
-      // Whatever lies there was never answered for.
-      await rm(this.#incoming, { recursive: true, force: true });
-      await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
+      await this.#prepare();
+      prepared.resolve();
+      return port;
     } catch (thrown) {
+      prepared.reject(thrown);
+      await this.#listener.stop();
       throw toExdicomError(thrown, { stage: 'receive' });
     }
+  }
+
+  async #prepare(): Promise<void> {
+    // Whatever lies there was never answered for.
+    await rm(this.#incoming, { recursive: true, force: true });
+    await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
     for (const { token, folder, study } of await this.#options.ledger.receiving(this.sourceKey)) {
       const taken: Study = { token, folder, associations: new Set(), recording: 0, lastAt: performance.now(), timer: undefined, live: true };
       // Who sent it is not known any more: the next sender of the study joins it.
@@ -119,7 +138,21 @@ export class Receiver implements AsyncDisposable {
         this.#arm(key, taken);
       }
     }
-    return this.#listener.start();
+  }
+
+  /** Starts as soon as it can: the port may be held by a process that is ending, the address not be there yet, the disk be full. */
+  async startWhenPossible(signal: AbortSignal, onFailure: (error: ExdicomError) => void, again = LISTEN_AGAIN): Promise<number> {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await this.start();
+      } catch (thrown) {
+        const error = toExdicomError(thrown);
+        if (!error.retryable || error.stage !== 'receive') throw error;
+        onFailure(error);
+      }
+      await sleep(again, signal);
+    }
   }
 
   /** Stops listening. Studies that are on their way in stay so in the ledger; the next start completes them. */

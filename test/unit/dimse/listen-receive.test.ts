@@ -200,6 +200,53 @@ void test('what a process that was killed had half received is removed at the st
   assert.deepEqual(namesIn(ledger.folders.work), []);
 });
 
+void test('a receiver whose port another holds takes nothing of what that one has under way', async () => {
+  await using site = await receiving({ quiet: 60_000 });
+  await sendAll(site.port, [{ sop: '1.2.3.1' }]);
+  using client = new RawClient(site.port);
+  await client.associate([[CT, EXPLICIT]]);
+  const bytes = dataSet({ sopInstanceUID: '1.2.3.2' });
+  client.send(client.storeRequest('1.2.3.2'), client.value(1, 0, bytes.subarray(0, 40)));
+  await until(() => namesIn(site.ledger.folders.work).some((name) => name.startsWith('incoming-') && namesIn(join(site.ledger.folders.work, name)).length === 1));
+  const sent: string[] = [];
+  const settings = { ...listenSettings({ port: site.port, aet: 'EXDICOM' }), sourceKey: site.receiver.sourceKey };
+  const second = new Receiver({ ledger: site.ledger, settings, quiet: 1, prefix: 'c-store-in', send: ({ id }) => { sent.push(id); } });
+  await assert.rejects(second.start(), { code: 'LISTEN_FAILED' });
+  await pause(50);
+  assert.equal(second.status.receiving, 0);
+  assert.deepEqual(sent, []);
+  client.send(client.value(1, 2, bytes.subarray(40)));
+  assert.equal(await client.status(), 0);
+  assert.deepEqual(site.ledger.all.map(({ files, state }) => `${state}: ${files.length}`), ['receiving: 2']);
+});
+
+void test('a receiver listens as soon as its port is free, and what keeps it is told', async () => {
+  const holder = await receiving();
+  using folder = temporaryFolder();
+  const ledger = memoryReceivingLedger(folder.path);
+  const receiver = new Receiver({ ledger, settings: listenSettings({ port: holder.port, aet: 'EXDICOM' }), quiet: QUIET, prefix: 'c-store-in', send: () => { /* none */ } });
+  const told: string[] = [];
+  const starting = receiver.startWhenPossible(new AbortController().signal, ({ code }) => { told.push(code); }, 20);
+  await until(() => told.length > 1);
+  await holder[Symbol.asyncDispose]();
+  assert.equal(await starting, holder.port);
+  assert.deepEqual(new Set(told), new Set(['LISTEN_FAILED']));
+  assert.deepEqual(await sendAll(holder.port, [{ sop: '1.2.3.1' }]), [0]);
+  await receiver.stop();
+});
+
+void test('a receiver that waits for its port ends at once with the reason of the signal', async () => {
+  await using holder = await receiving();
+  using folder = temporaryFolder();
+  const receiver = new Receiver({
+    ledger: memoryReceivingLedger(folder.path), settings: listenSettings({ port: holder.port, aet: 'EXDICOM' }), quiet: QUIET, prefix: 'c-store-in', send: () => { /* none */ },
+  });
+  const abort = new AbortController();
+  const reason = new Error('closed');
+  const starting = receiver.startWhenPossible(abort.signal, () => { abort.abort(reason); });
+  await assert.rejects(starting, reason);
+});
+
 void test('a stop leaves a study that is not quiet as receiving, and sends nothing any more', async () => {
   await using site = await receiving();
   await sendAll(site.port, [{ sop: '1.2.3.1' }]);
