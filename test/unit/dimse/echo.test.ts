@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { echo } from '../../../nodes/engine/dimse/echo';
 import { pacsSettings } from '../../../nodes/engine/dimse/peer';
 import type { PacsOptions, PacsSettings } from '../../../nodes/engine/dimse/peer';
@@ -62,6 +66,34 @@ void test('a port on which nothing listens: connection refused', async () => {
 
 void test('a host name that nobody knows', async () => {
   await assert.rejects(echo(peerAt(104, { host: 'no-such-host.invalid' }), never), failing('PEER_UNREACHABLE', /host name unknown|name server/));
+});
+
+/** Takes connections of which its queue holds two, and none further before it is told; then it closes each. */
+const SLOW_LISTENER = `
+  const { createServer } = require('node:net');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const server = createServer((socket) => { socket.on('error', () => undefined).end(); });
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+    parentPort.postMessage(server.address().port);
+    Atomics.wait(workerData, 0, 0);
+  });`;
+
+void test('a host name with several addresses: the first may take its time, and the next may not be there', async (t) => {
+  const told = new Int32Array(new SharedArrayBuffer(4));
+  const listener = new Worker(SLOW_LISTENER, { eval: true, workerData: told });
+  t.after(() => listener.terminate());
+  const [port] = await once(listener, 'message') as [number];
+  const waiting = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+  t.after(() => { for (const socket of waiting) socket.destroy(); });
+  await Promise.all(waiting.map((socket) => once(socket, 'connect')));
+  t.mock.method(dns, 'lookup', (_host: string, _options: unknown, answer: (error: null, addresses: object[]) => void) => {
+    answer(null, [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }]);
+  });
+  setTimeout(() => {
+    Atomics.store(told, 0, 1);
+    Atomics.notify(told, 0);
+  }, 400);
+  await assert.rejects(echo(peerAt(port, { host: 'pacs.example', timeouts: { ...TIMEOUTS, connect: 10_000 } }), never), failing('PEER_CLOSED', /./));
 });
 
 void test('TLS towards a port that does not speak it: TLS_FAILED', async () => {
