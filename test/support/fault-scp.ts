@@ -4,6 +4,7 @@
  */
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TlsOptions } from 'node:tls';
 
@@ -38,7 +39,8 @@ export type MessageAnswer =
   | 'silence' | 'fin' | 'rst' | 'abort' | 'release'
   /** `messageId`: another than the one asked with. `split`: in two parts, the second when the peer says anything, or after 300 ms. `delay`: milliseconds. */
   | { readonly status: number; readonly messageId?: number; readonly contextId?: number; readonly commandField?: number; readonly sopInstanceUID?: string; /** Pending responses before it. */ readonly pending?: number; readonly split?: boolean; readonly delay?: number; readonly drip?: number }
-  | { readonly bytes: Buffer };
+  | { readonly bytes: Buffer }
+  | { readonly stream: Readable };
 
 export interface FaultScpOptions {
   readonly associate?: (request: RequestedAssociation) => AssociationAnswer;
@@ -254,6 +256,7 @@ class Connection {
     else if (answer === 'release') this.socket.write(pdu(5, Buffer.alloc(4)));
     else if (typeof answer === 'number') this.#respond(message, { status: answer });
     else if (answer !== 'silence' && 'bytes' in answer) this.socket.write(answer.bytes);
+    else if (answer !== 'silence' && 'stream' in answer) answer.stream.pipe(this.socket);
     else if (answer !== 'silence') this.#respond(message, answer);
   }
 

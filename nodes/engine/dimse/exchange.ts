@@ -45,11 +45,12 @@ export class Exchange implements AsyncDisposable {
   }
 
   /**
-   * Sends a request and hands over each response as it arrives, until `take` answers that it was the last.
+   * Sends a request and hands over each response as it arrives, until `take` answers that it was the last. One with `nothing`
+   * in it is as good as none.
    * @throws {ExdicomError} PEER_TIMEOUT where no further response comes within the response timeout; what ended the
    * association; what `take` threw; or the signal's reason
    */
-  async request(command: Buffer, dataSet: Buffer | undefined, take: (message: Message) => 'more' | 'last'): Promise<void> {
+  async request(command: Buffer, dataSet: Buffer | undefined, take: (message: Message) => 'more' | 'nothing' | 'last'): Promise<void> {
     this.#signal.throwIfAborted();
     const association = this.#association;
     let timer: NodeJS.Timeout | undefined;
@@ -68,9 +69,10 @@ export class Exchange implements AsyncDisposable {
           failed(this.#signal.aborted ? this.#signal.reason : association.failure);
         })();
         this.#take = (message) => {
-          timer?.refresh();
           try {
-            if (take(message) === 'last') resolve();
+            const found = take(message);
+            if (found === 'last') resolve();
+            else if (found === 'more') timer?.refresh();
           } catch (thrown) {
             failed(thrown);
           }

@@ -58,6 +58,7 @@ export async function openFinder(peer: Peer, signal: AbortSignal): Promise<Finde
       ]);
       const asked = new Set(keys.map(([tag]) => tag));
       const matches: Array<ReadonlyMap<number, string>> = [];
+      const seen = new Set<string>();
       let failure: string | undefined;
       await exchange.request(command, encodeIdentifier(keys), (response) => {
         const status = response.command.number(Field.status);
@@ -67,8 +68,13 @@ export async function openFinder(peer: Peer, signal: AbortSignal): Promise<Finde
         // A match follows, with or without all optional keys supported.
         if (isPending(status)) {
           if (matches.length === MOST_ANSWERS) throw new ExdicomError('QUERY_FAILED', { detail: `more than ${MOST_ANSWERS} answers`, destination: peer.address });
-          if (response.dataSet !== undefined) matches.push(decodeIdentifier(response.dataSet, asked));
-          return 'more';
+          const match = response.dataSet === undefined ? undefined : decodeIdentifier(response.dataSet, asked);
+          const name = JSON.stringify([...match ?? []]);
+          // A peer that says the same for ever would keep all jobs of its destination waiting.
+          const fresh = match !== undefined && !seen.has(name);
+          seen.add(name);
+          if (match !== undefined) matches.push(match);
+          return fresh ? 'more' : 'nothing';
         }
         if (status !== 0) failure = statusText(status);
         return 'last';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { DataSetType, Field, encodeCommandSet } from '../../../nodes/engine/dimse/command-set';
 import { MOST_ANSWERS, Tag, decodeIdentifier, encodeIdentifier, openFinder } from '../../../nodes/engine/dimse/find';
@@ -72,6 +73,30 @@ void test('a peer that lists without end is cut off', async () => {
   await using finder = await openFinder(peerAt(scp.port), never);
   await assert.rejects(finder.find(KEYS), failing('QUERY_FAILED'));
   await assert.rejects(finder.find(KEYS), 'the association is not used again');
+});
+
+void test('a peer that says the same again and again, and never comes to an end, is given up', async () => {
+  for (const again of [found(0xff00, '1.2.3.1'), found(0xff00)]) {
+    // A response every 100 ms.
+    const drip = new PassThrough();
+    const timer = setInterval(() => { drip.write(again); }, 100);
+    await using scp = await startFaultScp({ respond: () => ({ stream: drip }) });
+    await using finder = await openFinder(peerAt(scp.port), never);
+    const limit = setTimeout(() => { void finder[Symbol.asyncDispose](); }, 3_000);
+    await assert.rejects(finder.find(KEYS), failing('PEER_TIMEOUT'));
+    clearTimeout(limit);
+    clearInterval(timer);
+  }
+});
+
+void test('a peer that finds something new now and then is waited for', async () => {
+  const drip = new PassThrough();
+  let count = 0;
+  const timer = setInterval(() => { drip.write(count < 8 ? found(0xff00, `1.2.3.${++count}`) : found(0)); }, 100);
+  await using scp = await startFaultScp({ respond: () => ({ stream: drip }) });
+  await using finder = await openFinder(peerAt(scp.port), never);
+  assert.equal((await finder.find(KEYS)).matches.length, 8);
+  clearInterval(timer);
 });
 
 const BREAKS: ReadonlyArray<readonly [behaviour: string, answer: MessageAnswer, code: ErrorCode]> = [
