@@ -12,6 +12,7 @@ const GROUP = 250;
 
 interface Known {
   readonly sha256: Sha256;
+  readonly bytes: number;
   readonly deidentified: boolean;
   readonly instance?: number;
   /** What the ledger recorded of it; a flow may have changed what its message says. */
@@ -46,7 +47,8 @@ export class DeliveryRecords {
       });
       const rows = await store.planDeliveries(id, destination, requests);
       for (const [index, { instance, conflict: _conflict, ...delivery }] of rows.entries()) {
-        planned.push({ ...delivery, file: { ...group[index]!, ...known[index]!.facts, instance }, sha256: known[index]!.sha256 });
+        const { facts, bytes, sha256 } = known[index]!;
+        planned.push({ ...delivery, file: { ...group[index]!, ...facts, bytes, instance }, sha256 });
       }
       const conflicts = rows.flatMap(({ instance, conflict }, index) => (conflict ? [{ instance, code: 'UID_CONFLICT', stage: 'deliver', path: group[index]!.path as OwnPath } as const] : []));
       await this.#quarantine.add(id, conflicts);
@@ -77,8 +79,8 @@ export class DeliveryRecords {
   async #known(id: JobId, files: readonly DicomFile[]): Promise<Known[]> {
     const rows = await this.#core.store.files(id, files.map(({ path }) => path));
     const sound = await intact(this.#core, id, rows);
-    const byPath = new Map<string, Known>(rows.flatMap(({ path, sha256, instance, profile, facts }, index) => (
-      sound[index] === true ? [[path as string, { sha256, instance, facts, deidentified: profile !== undefined }] as const] : []
+    const byPath = new Map<string, Known>(rows.flatMap(({ path, sha256, bytes, instance, profile, facts }, index) => (
+      sound[index] === true ? [[path as string, { sha256, bytes, instance, facts, deidentified: profile !== undefined }] as const] : []
     )));
     const strange = files.filter(({ path }) => !byPath.has(path));
     if (strange.length > 0) {
@@ -86,10 +88,10 @@ export class DeliveryRecords {
       const looks = await this.#core.task('ledger.look', { paths: strange.map(({ path }) => path), digest: true }, bytes);
       const numbers = new Map(rows.map(({ path, instance }) => [path as string, instance]));
       for (const [index, { path, instance }] of strange.entries()) {
-        const sha256 = looks[index]?.sha256;
-        if (sha256 === undefined) throw new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'a file of the job is gone' });
+        const look = looks[index];
+        if (look?.sha256 === undefined) throw new ExdicomError('STORAGE_FAILED', { stage: 'deliver', detail: 'a file of the job is gone' });
         // A flow may work on a file in its place, as long as it says which it is.
-        byPath.set(path, { sha256, deidentified: false, ...(instance !== undefined && numbers.get(path) === instance ? { instance } : {}) });
+        byPath.set(path, { sha256: look.sha256, bytes: look.bytes, deidentified: false, ...(instance !== undefined && numbers.get(path) === instance ? { instance } : {}) });
       }
     }
     return files.map(({ path }) => byPath.get(path)!);

@@ -39,6 +39,17 @@ test('a file changed behind the ledger\'s back is no longer de-identified, and o
   assert.equal(again[0]?.file.instance, 2, 'the same file keeps its number');
 });
 
+test('what a message says of a file is not believed where the ledger knows better: its UIDs, its size', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const [file] = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+  assert.ok(file !== undefined);
+  const altered = { ...file, bytes: 3, sopInstanceUID: '9.9', transferSyntaxUID: '1.2', instance: 7 };
+  assert.deepEqual((await bench.ledger.planDeliveries(token.id, pacs, [altered]))[0]?.file, file);
+  await writeFile(file.path, 'changed in its place, and longer than before');
+  assert.equal((await bench.ledger.planDeliveries(token.id, destination('trusted', true), [file]))[0]?.file.bytes, 44);
+});
+
 test('a file that a flow brings becomes the job\'s: copied, numbered by its content, and itself left alone', async () => {
   await using bench = await Bench.open();
   const token = await bench.take();
