@@ -1,6 +1,6 @@
 /** Work on files outside the archives, on a worker thread: copying into a destination folder, saying what a file is. */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { identifyFile } from '../dicom/identify';
 import { ExdicomError, toExdicomError } from '../errors';
@@ -110,16 +110,21 @@ function write(from: string, to: string, buffer: Buffer): string {
   return hash.digest('hex');
 }
 
-/** Undefined where there is no file of that name. */
+/** Of a folder, a pipe or the like: nobody's digest. */
+const NO_FILE = 'no file';
+
+/** Undefined where there is nothing of that name. */
 function digestOf(path: string, buffer: Buffer): string | undefined {
   let file: number;
   try {
-    file = openSync(path, 'r');
+    // Without O_NONBLOCK a named pipe would hold the worker.
+    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw thrown;
   }
   try {
+    if (!fstatSync(file).isFile()) return NO_FILE;
     const hash = createHash('sha256');
     for (let length = readSync(file, buffer); length > 0; length = readSync(file, buffer)) hash.update(buffer.subarray(0, length));
     return hash.digest('hex');

@@ -16,8 +16,8 @@ test('two jobs that find room for only a part of their files do not wake one ano
   const take = async (uid: string): Promise<() => Promise<void>> => {
     const token: JobToken = await bench.take();
     const files = await bench.prepare(token, await bench.extract(token, [`${uid}.1#a`, `${uid}.2#b`]));
-    // What is in the way of the second file may go.
-    await mkdir(join(folder, token.name, '000002.dcm'), { recursive: true });
+    // Where the second file would be written before it gets its name; what is in the way there may go.
+    await mkdir(join(folder, token.name, `.${token.id}-2.part`), { recursive: true });
     return async () => {
       const destination = { address, label: 'received', identifiedAllowed: false, folder, layout: 'number' } as const;
       const failure: unknown = await deliverToFolder({ ledger: bench.ledger, token, destination, files, signal: new AbortController().signal }).then(() => undefined, (thrown: unknown) => thrown);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -43,6 +44,27 @@ describe('copying into a destination folder', () => {
       assert.deepEqual(await copy(folder, 'second'), [{ instance: 1, ok: true }]);
       assert.equal(await readFile(join(folder, 'to', 'a.dcm'), 'utf8'), 'first');
       assert.equal(await readFile(join(folder, 'to', 'a.other.dcm'), 'utf8'), 'second');
+    });
+  });
+
+  it('goes beside what is no file', async (t) => {
+    await inFolder(async (folder) => {
+      await mkdir(join(folder, 'to', 'a.dcm'), { recursive: true });
+      assert.deepEqual(await copy(folder, 'content'), [{ instance: 1, ok: true }]);
+      assert.equal(await readFile(join(folder, 'to', 'a.other.dcm'), 'utf8'), 'content');
+      assert.deepEqual(await readdir(join(folder, 'to', 'a.dcm')), []);
+    });
+    if (process.platform === 'win32') return;
+    await inFolder(async (folder) => {
+      await mkdir(join(folder, 'to'));
+      execFileSync('mkfifo', [join(folder, 'to', 'a.dcm')]);
+      // Whoever waits for a writer holds the whole process; one that says nothing lets it go on.
+      const writer = spawn('sh', ['-c', 'sleep 2; : > "$0"', join(folder, 'to', 'a.dcm')]);
+      t.after(() => writer.kill());
+      const started = performance.now();
+      assert.deepEqual(await copy(folder, 'content'), [{ instance: 1, ok: true }]);
+      assert.ok(performance.now() - started < 1_500);
+      assert.equal(await readFile(join(folder, 'to', 'a.other.dcm'), 'utf8'), 'content');
     });
   });
 
