@@ -12,7 +12,7 @@ import { startFaultScp } from '../../support/fault-scp';
 import type { MessageAnswer } from '../../support/fault-scp';
 
 const never = new AbortController().signal;
-const peerAt = (port: number): PacsSettings => pacsSettings({ host: '127.0.0.1', port, calledAET: 'QR', timeouts: { association: 500, response: 500, release: 200 } });
+const peerAt = (port: number, response = 500): PacsSettings => pacsSettings({ host: '127.0.0.1', port, calledAET: 'QR', timeouts: { association: 500, response, release: 200 } });
 const KEYS = [[Tag.QueryRetrieveLevel, 'IMAGE'], [Tag.SOPInstanceUID, ''], [Tag.StudyInstanceUID, '1.2.3']] as const;
 
 /** A C-FIND-RSP, with the identifier that comes with a pending one. */
@@ -70,7 +70,8 @@ void test('a peer that lists without end is cut off', async () => {
   // Many matches for each write: a fault of the peer, not of the network.
   const thousand = Buffer.concat(Array.from({ length: 1_000 }, (_, i) => found(0xff00, `1.2.3.${i}`)));
   await using scp = await startFaultScp({ respond: () => ({ bytes: Buffer.concat(Array.from({ length: MOST_ANSWERS / 1_000 + 1 }, () => thousand)) }) });
-  await using finder = await openFinder(peerAt(scp.port), never);
+  // What it says again is as good as silence, and here its number counts.
+  await using finder = await openFinder(peerAt(scp.port, 60_000), never);
   await assert.rejects(finder.find(KEYS), failing('QUERY_FAILED'));
   await assert.rejects(finder.find(KEYS), 'the association is not used again');
 });
