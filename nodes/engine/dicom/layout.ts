@@ -124,7 +124,10 @@ function withMeta(source: ByteSource, start: number, preamble: boolean): Layout 
   return { ...facts, encoding, deflated: false, transferSyntaxUID: truth ? meta.transferSyntax : syntaxOf(encoding), part10: complete && truth };
 }
 
-/** Reads File Meta Information to the first element of another group; what its group length says is only compared. */
+/**
+ * Reads File Meta Information to the first element of another group. Its group length is compared, and ends it where what
+ * follows cannot belong to it: many writers have left it at 0 or have added elements without counting them.
+ */
 function readMeta(source: ByteSource, start: number): Meta {
   const first = source.at(start, 8);
   const encoding = vrOf(source.bytes[first + 4]!, source.bytes[first + 5]!) === undefined ? IMPLICIT_LITTLE : EXPLICIT_LITTLE;
@@ -132,11 +135,16 @@ function readMeta(source: ByteSource, start: number): Meta {
   const values = new Map<number, string>();
   let at = start;
   let announced = -1;
-  while (at + 8 <= source.size && at !== announced) {
+  let previous = -1;
+  while (at + 8 <= source.size) {
     const index = source.at(at, 8);
-    if (source.bytes.readUInt16LE(index) !== 2) break;
+    const { bytes } = source;
+    if (bytes.readUInt16LE(index) !== 2) break;
+    const further = 0x00020000 + bytes.readUInt16LE(index + 2) > previous && encoding.explicit && vrOf(bytes[index + 4]!, bytes[index + 5]!) !== undefined;
+    if (at === announced && !further) break;
     readHeader(source, at, source.size, encoding, header);
     const { tag, headerLength, length } = header;
+    previous = tag;
     if (length === UNDEFINED || length > LONGEST_META_VALUE) throw new Unreadable(at, 'the File Meta Information cannot be read');
     const next = at + headerLength + length;
     if (next > source.size) throw new Unreadable(at, 'the File Meta Information is cut off');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { identifyBuffer, identifyFile, normalisePart10, part10Header } from '../../../nodes/engine/dicom/identify';
 import type { DicomIdentity, Identification } from '../../../nodes/engine/dicom/identity';
-import { CLASS, dataSet, elements, file, folder, INSTANCE, meta, PREAMBLE, sharedFiles, SYNTAX_UID, withoutShared } from './building';
+import { CLASS, dataSet, element, elements, file, folder, INSTANCE, meta, PREAMBLE, sharedFiles, SYNTAX_UID, withoutShared } from './building';
 import type { Element, Syntax } from './building';
 import { readFile } from './reading';
 
@@ -68,6 +68,25 @@ test('File Meta Information is found without preamble, with the prefix at the st
     assert.equal(identity.part10, false, what);
   }
 });
+
+for (const syntax of SYNTAXES) {
+  test(`a group length that counts too few elements of the File Meta Information ends it nowhere in ${syntax}`, () => {
+    const body = dataSet(elements(), syntax);
+    const right = file(elements(), syntax);
+    const head = meta({ transferSyntax: SYNTAX_UID[syntax] });
+    for (const left of [0x01, 0x02, 0x03, 0x10, 0x12, 0x16].map((number) => head.indexOf(Buffer.from([2, 0, number, 0])) - 12)) {
+      const bytes = Buffer.from(right);
+      bytes.writeUInt32LE(left, PREAMBLE.length + 8);
+      const identity = instance(bytes);
+      assert.deepEqual([identity.dataSetOffset, identity.transferSyntaxUID, identity.part10], [PREAMBLE.length + head.length, SYNTAX_UID[syntax], false], `${left}`);
+    }
+    if (syntax === 'deflated') return;
+    // What goes down again is of the data set, whatever its group.
+    const stray = element([0x00020010, 'UI', SYNTAX_UID.big], syntax);
+    const identity = instance(Buffer.concat([right.subarray(0, right.length - body.length), stray, body]));
+    assert.deepEqual([identity.dataSetOffset, identity.transferSyntaxUID, identity.part10], [right.length - body.length, SYNTAX_UID[syntax], true]);
+  });
+}
 
 test('a transfer syntax that the bytes contradict is replaced by what they are', () => {
   for (const [says, is] of [['implicit', 'explicit'], ['explicit', 'implicit'], ['big', 'explicit'], ['explicit', 'big'], ['deflated', 'explicit']] as const) {
