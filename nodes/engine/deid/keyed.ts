@@ -28,7 +28,7 @@ function derive(key: Key, purpose: string, scope: string, ...parts: readonly str
 }
 
 /** Arcs below 1.2.840.10008 that PS3.6, Annex A registers; real entries have at most nine short components there. */
-const REGISTERED = /^1\.2\.840\.10008\.(?:[1-9]|10|15)(?:\.\d{1,4}){0,8}$/;
+const REGISTERED = /^1\.2\.840\.10008\.(?:[1-9]|10|15)(?:\.(?:0|[1-9]\d{0,3})){0,8}$/;
 
 /** Whether a UID is one of those that the standard itself registers (PS3.6, Annex A), which mean the same everywhere. */
 export function isRegisteredUid(uid: string): boolean {

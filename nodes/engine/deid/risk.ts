@@ -12,16 +12,16 @@ export const RISK_CODES: readonly RiskCode[] = [
   'RISK_SOP_CLASS', 'RISK_BURNED_IN', 'RISK_IMAGE_TYPE', 'RISK_DOCUMENT', 'RISK_PRIVATE_SOP_CLASS', 'RISK_WSI_LABEL',
 ];
 
-/** What the gate looks at; values as they stand in the file, trimmed, upper case where that is their VR. */
+/** What the gate looks at: terms in upper case, trimmed, as many as stand in the file, however many there should be. */
 export interface RiskFacts {
   /** Of the data set and of the File Meta Information, where they differ. */
   readonly sopClassUIDs: readonly string[];
   readonly transferSyntaxUID: string;
-  readonly modality: string;
+  readonly modality: readonly string[];
   readonly imageType: readonly string[];
-  readonly conversionType: string;
-  readonly burnedInAnnotation: string;
-  readonly specimenLabelInImage: string;
+  readonly conversionType: readonly string[];
+  readonly burnedInAnnotation: readonly string[];
+  readonly specimenLabelInImage: readonly string[];
 }
 
 export interface RiskAllowance {
@@ -52,23 +52,29 @@ const VIDEO = /^1\.2\.840\.10008\.1\.2\.(?:4\.10[0-8](?:\.1)?|7\.\d+)$/;
 /** JPIP: the pixels are behind a URL, which names a server and often a patient, and is no part of the file. */
 const REFERENCED = new Set(['1.2.840.10008.1.2.4.94', '1.2.840.10008.1.2.4.95', '1.2.840.10008.1.2.4.204', '1.2.840.10008.1.2.4.205']);
 
+const SECONDARY = /(?<![A-Z])SECONDARY(?![A-Z])/;
+const SCREEN = /^SCREEN[ _-]?(?:SAVED?|SHOT|CAPTURED?|DUMP)?$/;
+
+/** Whether an object says anything but no to a question with the answers YES and NO. */
+const isNotDenied = (answer: readonly string[]): boolean => answer.some((term) => term !== '' && term !== 'NO');
+
 /** The reason why a file must not go on, or undefined. The first that applies and is not allowed, gravest first. */
 export function judge(facts: RiskFacts, allowed: RiskAllowance): Refusal | undefined {
   if (REFERENCED.has(facts.transferSyntaxUID)) return { code: 'DEID_UNSUPPORTED', detail: 'pixels by reference' };
   const classAllowed = facts.sopClassUIDs.every((uid) => allowed.sopClasses.includes(uid));
   const is = (set: ReadonlySet<string>): boolean => facts.sopClassUIDs.some((uid) => set.has(uid));
   const refusals: ReadonlyArray<readonly [code: RiskCode, applies: boolean, byClass: boolean, detail: string]> = [
-    ['RISK_BURNED_IN', facts.burnedInAnnotation === 'YES', false, '(0028,0301) is YES'],
-    ['RISK_WSI_LABEL', facts.imageType.includes('LABEL') || facts.imageType.includes('OVERVIEW') || facts.specimenLabelInImage === 'YES', false, 'label or overview'],
+    ['RISK_BURNED_IN', isNotDenied(facts.burnedInAnnotation), false, '(0028,0301) is not NO'],
+    ['RISK_WSI_LABEL', facts.imageType.includes('LABEL') || facts.imageType.includes('OVERVIEW') || isNotDenied(facts.specimenLabelInImage), false, 'label or overview'],
     ['RISK_PRIVATE_SOP_CLASS', !facts.sopClassUIDs.every(isRegisteredUid), true, 'private SOP Class'],
     ['RISK_DOCUMENT', is(DOCUMENTS), true, 'document or video SOP Class'],
     ['RISK_DOCUMENT', VIDEO.test(facts.transferSyntaxUID), true, 'video transfer syntax'],
-    ['RISK_DOCUMENT', DOCUMENT_MODALITIES.has(facts.modality), true, 'document modality'],
-    ['RISK_DOCUMENT', facts.conversionType === 'SD', true, 'scanned document'],
+    ['RISK_DOCUMENT', facts.modality.some((term) => DOCUMENT_MODALITIES.has(term)), true, 'document modality'],
+    ['RISK_DOCUMENT', facts.conversionType.includes('SD'), true, 'scanned document'],
     ['RISK_SOP_CLASS', is(PICTURES), true, 'SOP Class'],
-    ['RISK_SOP_CLASS', PICTURE_MODALITIES.has(facts.modality), true, 'modality'],
-    ['RISK_IMAGE_TYPE', facts.imageType.includes('SECONDARY'), true, 'secondary image'],
-    ['RISK_IMAGE_TYPE', facts.imageType.some((value) => /^SCREEN[ _-]?SAVE$/.test(value)), true, 'screen capture'],
+    ['RISK_SOP_CLASS', facts.modality.some((term) => PICTURE_MODALITIES.has(term)), true, 'modality'],
+    ['RISK_IMAGE_TYPE', facts.imageType.some((term) => SECONDARY.test(term)), true, 'secondary image'],
+    ['RISK_IMAGE_TYPE', facts.imageType.some((term) => SCREEN.test(term)), true, 'screen capture'],
   ];
   for (const [code, applies, byClass, detail] of refusals) {
     if (applies && !allowed.risks.includes(code) && !(byClass && classAllowed)) return { code, detail };

@@ -1,6 +1,6 @@
 /** The Basic Application Level Confidentiality Profile (PS3.15, Annex E) as rules for the element engine. */
 import { dictionaryVr } from '../dicom/dictionary';
-import type { Action, ElementView, NewElement, Refusal, Rules, Tag } from '../dicom/rewrite-types';
+import type { Action, BeginContext, ElementView, NewElement, Refusal, Rules, Tag } from '../dicom/rewrite-types';
 import { IMPLEMENTATION } from '../dimse/implementation';
 import { ContentTree } from './content';
 import { isTime, shiftDate, shiftDateTime } from './dates';
@@ -80,7 +80,7 @@ export class DeidentificationRules implements Rules {
     this.#markers = markersOf(profile);
   }
 
-  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined {
+  begin(head: ReadonlyMap<Tag, ElementView>, context: BeginContext): Refusal | undefined {
     this.#content.reset();
     this.#scheme = '';
     this.#subject = undefined;

@@ -1,5 +1,5 @@
 /** What the first elements of a file say before anything is written: whom it is about, how its pseudonyms read, and its risks. */
-import type { ElementView, NewElement, Refusal, Tag } from '../dicom/rewrite-types';
+import type { BeginContext, ElementView, NewElement, Refusal, Tag } from '../dicom/rewrite-types';
 import { ascii } from './dummies';
 import { identityParts, trimId, trimUid } from './keyed';
 import type { Keyed } from './keyed';
@@ -53,8 +53,14 @@ const LONGEST = 65_536;
 const UID = /^\d+(?:\.\d+)+$/;
 const MEDIA_DIRECTORY = '1.2.840.10008.1.3.10';
 
+/** What nothing is decided by, so that it may be there twice: names are replaced, and all of them looked for. */
+const INDIFFERENT: ReadonlySet<Tag> = new Set([...NAMES, TAG.otherPatientIds, TAG.deidentificationMethod]);
+
 function raw(head: Head, tag: Tag): Buffer {
-  const view = head.get(tag);
+  return rawOf(head.get(tag));
+}
+
+function rawOf(view: ElementView | undefined): Buffer {
   return view?.length === undefined || view.vr === 'SQ' || view.length > LONGEST ? Buffer.alloc(0) : view.value();
 }
 
@@ -62,30 +68,31 @@ function text(head: Head, tag: Tag): string {
   return trimId(raw(head, tag).toString('latin1'));
 }
 
-const terms = (head: Head, tag: Tag): string[] => text(head, tag).toUpperCase().split('\\').map((term) => term.trim());
+/** Whatever stands between them: what follows a NUL or a control character says something as well. */
+// oxlint-disable-next-line no-control-regex
+const terms = (head: Head, tag: Tag): string[] => raw(head, tag).toString('latin1').toUpperCase().split(/[\\/\0-\x1f\x7f]+/).map((term) => term.trim());
 
-function searcher(head: Head): (value: string) => boolean {
+function searcher(head: Head, repeated: readonly ElementView[]): (value: string) => boolean {
   const words = new Set<string>();
-  for (const tag of NAMES) for (const word of text(head, tag).split(/[\\^=,\s]+/)) words.add(word.toLowerCase());
-  for (const tag of NUMBERS) for (const word of text(head, tag).split('\\')) words.add(word.trim().toLowerCase());
+  const texts = (tag: Tag): string[] => [head.get(tag), ...repeated.filter((view) => view.tag === tag)].map((view) => trimId(rawOf(view).toString('latin1')));
+  for (const tag of NAMES) for (const value of texts(tag)) for (const word of value.split(/[\\^=,\s]+/)) words.add(word.toLowerCase());
+  for (const tag of NUMBERS) for (const value of texts(tag)) for (const word of value.split('\\')) words.add(word.trim().toLowerCase());
   const found = [...words].filter((word) => word.length >= SHORTEST && word.length <= LONGEST_WORD).slice(0, MOST_WORDS);
   if (found.length === 0) return () => false;
   const pattern = new RegExp(`(?<![a-z0-9])(?:${found.map((word) => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('|')})(?![a-z0-9])`);
   return (value) => pattern.test(value.toLowerCase());
 }
 
-export interface SubjectContext {
+export interface SubjectContext extends BeginContext {
   readonly profile: CompiledProfile;
   readonly keyed: Keyed;
   /** Default Issuer of Patient ID of the job's source; empty where there is none. */
   readonly issuer: string;
-  readonly transferSyntaxUID: string;
-  readonly mediaStorageSOPClassUID: string;
-  readonly mediaStorageSOPInstanceUID: string;
 }
 
 /** The subject of a file, or the reason why the file goes to quarantine. */
-function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID }: SubjectContext): Subject | Refusal {
+function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, mediaStorageSOPClassUID, mediaStorageSOPInstanceUID, repeated = [] }: SubjectContext): Subject | Refusal {
+  if (!repeated.every(({ tag }) => INDIFFERENT.has(tag))) return { code: 'DEID_UNSUPPORTED', detail: 'what decides stands there twice with different values' };
   const sopClassUID = trimUid(text(head, TAG.sopClassUID)) || trimUid(mediaStorageSOPClassUID);
   const sopInstanceUID = trimUid(text(head, TAG.sopInstanceUID)) || trimUid(mediaStorageSOPInstanceUID);
   if (sopClassUID === '' || sopInstanceUID === '') return { code: 'DICOM_INCOMPLETE' };
@@ -95,11 +102,11 @@ function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, me
   const sopClassUIDs = [...new Set([sopClassUID, trimUid(mediaStorageSOPClassUID)])].filter((uid) => uid !== '');
   const refusal = judge({
     sopClassUIDs, transferSyntaxUID,
-    modality: text(head, TAG.modality).toUpperCase(),
+    modality: terms(head, TAG.modality),
     imageType: terms(head, TAG.imageType),
-    conversionType: text(head, TAG.conversionType).toUpperCase(),
-    burnedInAnnotation: text(head, TAG.burnedInAnnotation).toUpperCase(),
-    specimenLabelInImage: text(head, TAG.specimenLabelInImage).toUpperCase(),
+    conversionType: terms(head, TAG.conversionType),
+    burnedInAnnotation: terms(head, TAG.burnedInAnnotation),
+    specimenLabelInImage: terms(head, TAG.specimenLabelInImage),
   }, profile.allowed);
   if (refusal !== undefined) return refusal;
 
@@ -119,7 +126,7 @@ function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, me
   if (studyInstanceUID !== '' || head.has(TAG.studyId)) {
     identifiers.push(ascii(TAG.studyId, 'SH', keyed.pseudonym('study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
   }
-  const mentions = searcher(head);
+  const mentions = searcher(head, repeated);
   const method = raw(head, TAG.deidentificationMethod);
   return {
     sopClassUID, identity, issuer: ownIssuer, identifiers, mentions,
@@ -147,7 +154,8 @@ function marksOf(head: Head, keyed: Keyed, issuer: string, instance: boolean): s
 const LONGEST_COMPARED = 256;
 
 /** Everything that a subject is made of but the file's own UID; undefined where that is too much to compare. */
-function commonPart(head: Head, { transferSyntaxUID, mediaStorageSOPClassUID }: SubjectContext): string | undefined {
+function commonPart(head: Head, { transferSyntaxUID, mediaStorageSOPClassUID, repeated = [] }: SubjectContext): string | undefined {
+  if (repeated.length > 0) return undefined;
   let part = JSON.stringify([transferSyntaxUID, mediaStorageSOPClassUID]);
   for (const [tag, view] of head) {
     if (tag === TAG.sopInstanceUID) continue;

@@ -52,10 +52,20 @@ export interface NewElement {
   readonly value: Buffer | ReadonlyArray<readonly NewElement[]>;
 }
 
+/** What of a file is known beside its first elements. */
+export interface BeginContext {
+  readonly transferSyntaxUID: string;
+  readonly mediaStorageSOPClassUID: string;
+  readonly mediaStorageSOPInstanceUID: string;
+  /** Further elements under a tag of the head with other values than there: nobody knows by which of them another reader goes. */
+  readonly repeated?: readonly ElementView[];
+}
+
 export interface Rules {
   /**
    * Called once before anything is written, with the top-level elements that the rules asked for in `wanted` (absent ones
-   * are missing from the map), so that UIDs, patient and risk are known before the first byte. May refuse the file.
+   * are missing from the map; of several under one tag the first that has a value counts), so that UIDs, patient and risk are
+   * known before the first byte. May refuse the file.
    */
   readonly wanted: readonly Tag[];
   /**
@@ -64,7 +74,7 @@ export interface Rules {
    * (DEID_UNREADABLE).
    */
   readonly guardsWords?: boolean;
-  begin(head: ReadonlyMap<Tag, ElementView>, context: { readonly transferSyntaxUID: string; readonly mediaStorageSOPClassUID: string; readonly mediaStorageSOPInstanceUID: string }): Refusal | undefined;
+  begin(head: ReadonlyMap<Tag, ElementView>, context: BeginContext): Refusal | undefined;
   /**
    * Called for each element in order, at every depth that was recursed into; not for what `additions` replace. Group lengths
    * (gggg,0000) of 4 bytes stay only where the rules keep them and nothing around them changed. Private creators are

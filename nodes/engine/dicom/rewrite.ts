@@ -18,11 +18,13 @@ import { Plan, PlanTooLarge } from './plan';
 import type { ElementView, Refusal, RewriteResult, Rules, Tag } from './rewrite-types';
 import { ByteSource, NeedMore, Unreadable } from './source';
 import { TRANSFER_SYNTAXES } from './transfer-syntaxes';
-import { View } from './view';
+import { LONGEST_VALUE, View } from './view';
 import { REPORTED, Walk } from './walk';
 import { Leak, WordGuard } from './word-guard';
 
 const FIRST_READ = 64 << 10;
+/** Elements that the rules want, at most: more than all of them twice are an attack. */
+const MOST_MET = 1024;
 
 /** What a rewrite works with; kept for the next one. */
 interface Tools {
@@ -87,28 +89,28 @@ async function rewriteDeflated(from: string, to: string, size: number, layout: L
 async function rewriteDataSet(from: string, to: string, source: ByteSource, layout: Layout, offset: number, rules: Rules, { plan, guard }: Tools): Promise<RewriteResult> {
   const { encoding, transferSyntaxUID } = layout;
   const wanted = new Set(rules.wanted);
-  const head = new Map<Tag, View>();
+  const met: View[] = [];
   const pixels = new PixelLength(source, encoding);
   const extent = measure(source, offset, encoding, (tag, vr, valueOffset, length) => {
     pixels.hear(tag, vr, valueOffset, length);
-    if (!wanted.has(tag) || head.has(tag)) return;
+    if (!wanted.has(tag) || met.length > MOST_MET) return;
     const view = new View(source);
     view.tag = tag;
     view.vr = vr === undefined || vr === 'UN' ? dictionaryVr(tag) ?? 'UN' : vr;
     view.length = length === UNDEFINED ? undefined : length;
     view.valueOffset = valueOffset;
     view.bigEndian = encoding.bigEndian && vr !== 'UN';
-    head.set(tag, view);
+    met.push(view);
   });
-  for (const [tag, { valueOffset }] of head) if (valueOffset > extent.end) head.delete(tag);
+  const head = headOf(met, extent.end);
+  if (head === undefined) return refused({ code: 'DEID_UNSUPPORTED', detail: 'elements stand there again and again' });
   const contradiction = contradicted(layout, extent);
   if (contradiction !== undefined) return refused(contradiction);
   const swallowed = rules.guardsWords === true ? pixels.swallowed(extent.end) : undefined;
   if (swallowed !== undefined) return refused({ code: swallowed === 'words' ? 'DEID_LEAK' : 'DEID_UNREADABLE', detail: 'pixel data holds more than pixels' });
 
-  const views: ReadonlyMap<Tag, ElementView> = head;
-  const refusal = rules.begin(views, {
-    transferSyntaxUID, mediaStorageSOPClassUID: layout.mediaStorageSOPClassUID, mediaStorageSOPInstanceUID: layout.mediaStorageSOPInstanceUID,
+  const refusal = rules.begin(head.views, {
+    transferSyntaxUID, mediaStorageSOPClassUID: layout.mediaStorageSOPClassUID, mediaStorageSOPInstanceUID: layout.mediaStorageSOPInstanceUID, repeated: head.repeated,
   });
   if (refusal !== undefined) return refused(refusal);
 
@@ -124,6 +126,30 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   if (rules.guardsWords === true) walk.guard(guard);
   const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), { plan, source, guard: rules.guardsWords === true && guard.needed ? guard : undefined }, layout.deflated);
   return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
+}
+
+interface Head {
+  readonly views: ReadonlyMap<Tag, ElementView>;
+  readonly repeated: readonly ElementView[];
+}
+
+/** Those of the views that lie before `end`, by tag; undefined where they are too many. */
+function headOf(met: readonly View[], end: number): Head | undefined {
+  if (met.length > MOST_MET) return undefined;
+  const views = new Map<Tag, View>();
+  const repeated: View[] = [];
+  for (const view of met) {
+    if (view.valueOffset > end) continue;
+    const former = views.get(view.tag);
+    if (former === undefined || former.length === 0) views.set(view.tag, view);
+    else if (view.length !== 0 && !isSame(former, view)) repeated.push(view);
+  }
+  return { views, repeated };
+}
+
+function isSame(one: View, other: View): boolean {
+  if (one.vr === 'SQ' || one.length === undefined || one.length > LONGEST_VALUE) return one.vr === other.vr;
+  return other.vr !== 'SQ' && other.length !== undefined && other.length <= LONGEST_VALUE && one.ascii().trim() === other.ascii().trim();
 }
 
 /** A transfer syntax that Pixel Data proves wrong cannot be mended without knowing the codec, nor passed on. */

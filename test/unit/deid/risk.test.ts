@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { rewriteFile } from '../../../nodes/engine/dicom/rewrite';
 import type { NewElement } from '../../../nodes/engine/dicom/rewrite-types';
 import { RISK_CODES } from '../../../nodes/engine/deid/risk';
-import { begin, ct, el, rulesFor, SHARED, withShared } from './data-sets';
+import { begin, ct, el, part10, rulesFor, SHARED, withShared } from './data-sets';
 
 const strict = rulesFor({ allowedRisks: [] });
 const STORAGE = '1.2.840.10008.5.1.4.1.1.';
@@ -38,6 +38,44 @@ test('secondary images, captures, burned-in text, labels and private classes are
   assert.equal(refusal(el(0x00280301, 'CS', 'YES ')), 'RISK_BURNED_IN');
   for (const kind of ['LABEL', 'OVERVIEW']) assert.equal(refusal(sop(`${STORAGE}77.1.6`), el(0x00080008, 'CS', `ORIGINAL\\PRIMARY\\${kind}\\NONE`)), 'RISK_WSI_LABEL');
   assert.equal(refusal(sop('1.3.46.670589.5.0.3')), 'RISK_PRIVATE_SOP_CLASS');
+});
+
+test('what is written beside the point of the standard is stopped as well: case, padding, further values, control characters', () => {
+  for (const value of ['yes', ' Yes', 'YES\0', 'YES\0x', 'NO\\YES', 'YES\\NO', 'YES\r\n', 'Y', 'OTHER']) assert.equal(refusal(el(0x00280301, 'CS', value)), 'RISK_BURNED_IN', JSON.stringify(value));
+  for (const value of ['NO', 'no ', ' NO\0', '', ' ', '\0\0']) assert.equal(refusal(el(0x00280301, 'CS', value)), undefined, JSON.stringify(value));
+  for (const value of ['us', 'US\0x', 'CT\\US', '\tUS']) assert.equal(refusal(el(0x00080060, 'CS', value)), 'RISK_SOP_CLASS', JSON.stringify(value));
+  for (const value of ['derived\\secondary', 'DERIVED\\SECONDARY\0x', 'DERIVED/SECONDARY', 'DERIVED SECONDARY', 'DERIVED\\PRIMARY\\SCREENSHOT', 'DERIVED\\PRIMARY\\SCREEN CAPTURE']) {
+    assert.equal(refusal(el(0x00080008, 'CS', value)), 'RISK_IMAGE_TYPE', JSON.stringify(value));
+  }
+  assert.equal(refusal(el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\SCREENING')), undefined);
+  assert.equal(refusal(el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\LABEL\0x')), 'RISK_WSI_LABEL');
+  assert.equal(refusal(el(0x00480010, 'CS', 'Y')), 'RISK_WSI_LABEL');
+  assert.equal(refusal(el(0x00080064, 'CS', 'WSD\\SD')), 'RISK_DOCUMENT');
+  assert.equal(refusal(sop(`${STORAGE}06.1`)), 'RISK_PRIVATE_SOP_CLASS');
+});
+
+test('what decides and stands there twice has to say the same', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'exdicom-risk-'));
+  t.after(() => { rmSync(root, { recursive: true, force: true }); });
+  const outcome = async (...elements: readonly NewElement[]): Promise<string> => {
+    const [from, to] = [join(root, 'in'), join(root, 'out')];
+    writeFileSync(from, part10([...ct(), ...elements].toSorted((one, other) => one.tag - other.tag)));
+    rmSync(to, { force: true });
+    const result = await rewriteFile(from, to, strict);
+    return result.kind === 'refused' ? result.refusal.code : result.kind;
+  };
+  const no = el(0x00280301, 'CS', 'NO');
+  assert.equal(await outcome(no, el(0x00280301, 'CS', 'YES')), 'DEID_UNSUPPORTED');
+  assert.equal(await outcome(no, el(0x00280301, 'CS', '')), 'written');
+  assert.equal(await outcome(el(0x00280301, 'CS', ''), el(0x00280301, 'CS', 'YES')), 'RISK_BURNED_IN');
+  assert.equal(await outcome(el(0x00080060, 'CS', 'US')), 'DEID_UNSUPPORTED');
+  assert.equal(await outcome(el(0x00080016, 'UI', `${STORAGE}6.1`)), 'DEID_UNSUPPORTED');
+  assert.equal(await outcome(el(0x00100020, 'LO', 'MRN-4712')), 'DEID_UNSUPPORTED');
+  assert.equal(await outcome(el(0x00100020, 'LO', ' MRN-4711'), el(0x0020000d, 'UI', '1.2.3')), 'written');
+  // Names are replaced, however many there are, and each is looked for where text is kept.
+  assert.equal(await outcome(el(0x00100010, 'PN', 'Otherwise^Joan'), el(0x00080070, 'LO', 'ACME for Otherwise')), 'written');
+  assert.doesNotMatch(readFileSync(join(root, 'out'), 'latin1'), /Otherwise|Dolittle/);
+  assert.equal(await outcome(...Array.from({ length: 2000 }, () => no), el(0x00280301, 'CS', 'YES')), 'DEID_UNSUPPORTED');
 });
 
 test('pixels by reference are never rewritten', () => {

@@ -202,7 +202,7 @@ test('begin sees what is wanted, wherever it stands, and what is absent is missi
       return { code: 'RISK_BURNED_IN', detail: 'x' };
     },
   }));
-  assert.deepEqual(heard, [[PATIENT_NAME, 0xfffcfffc], 'DOE^JANE', 'pad!', { transferSyntaxUID: SYNTAX_UID.explicit, mediaStorageSOPClassUID: CLASS, mediaStorageSOPInstanceUID: INSTANCE }]);
+  assert.deepEqual(heard, [[PATIENT_NAME, 0xfffcfffc], 'DOE^JANE', 'pad!', { transferSyntaxUID: SYNTAX_UID.explicit, mediaStorageSOPClassUID: CLASS, mediaStorageSOPInstanceUID: INSTANCE, repeated: [] }]);
   assert.deepEqual(result, { kind: 'refused', refusal: { code: 'RISK_BURNED_IN', detail: 'x' } });
   assert.deepEqual(left, []);
 });
