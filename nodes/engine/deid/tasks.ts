@@ -1,5 +1,5 @@
 /** What workers do for de-identification: rewrite files, each for itself. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { inflatedName, rewriteFile } from '../dicom/rewrite';
 import type { RewriteResult } from '../dicom/rewrite-types';
 import { toExdicomError } from '../errors';
@@ -33,6 +33,14 @@ function rulesFor({ profile, key, issuer }: DeidFilesInput): DeidentificationRul
   return cached.rules;
 }
 
+/** By whatever names: a link, another path to the same folder. */
+function isSameFile(from: string, to: string): boolean {
+  const target = statSync(to, { bigint: true, throwIfNoEntry: false });
+  if (target === undefined) return false;
+  const source = statSync(from, { bigint: true, throwIfNoEntry: false });
+  return source?.dev === target.dev && source.ino === target.ino;
+}
+
 /** What a process that was killed left half written is in the way of nobody. */
 async function rewriteAnew(rules: DeidentificationRules, from: string, to: string): Promise<RewriteResult> {
   try {
@@ -46,6 +54,8 @@ async function rewriteAnew(rules: DeidentificationRules, from: string, to: strin
 
 /** Faults of the disk concern the job, not the file: they are thrown, and the job is tried again. */
 async function rewriteOne(rules: DeidentificationRules, { n, from, to }: DeidFilesInput['files'][number]): Promise<DeidFileOutput> {
+  // Whatever led here, no file makes room for itself.
+  if (isSameFile(from, to)) return { kind: 'quarantined', n, code: 'DEID_UNSUPPORTED', detail: 'the file is its own result' };
   try {
     const result = await rewriteAnew(rules, from, to);
     switch (result.kind) {
