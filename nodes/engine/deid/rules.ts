@@ -59,6 +59,7 @@ export interface RulesSettings {
 export class DeidentificationRules implements Rules {
   readonly wanted = WANTED;
   readonly guardsWords = true;
+  readonly clearsOverlays = true;
   readonly #profile: CompiledProfile;
   readonly #keyed: Keyed;
   readonly #issuer: string;

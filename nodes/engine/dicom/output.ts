@@ -6,6 +6,8 @@ import { createDeflateRaw } from 'node:zlib';
 import { BLOCK, giveBlock, takeBlock } from '../memory';
 import { Copier } from './copier';
 import type { CopyOrder } from './copier';
+import { clear } from './overlay-bits';
+import type { Mask } from './overlay-bits';
 import type { Piece, Plan } from './plan';
 import type { ByteSource } from './source';
 import { WordGuard } from './word-guard';
@@ -33,6 +35,7 @@ export interface Planned {
   readonly plan: Plan;
   readonly source: ByteSource;
   readonly guard: WordGuard | undefined;
+  readonly masks: readonly Mask[];
 }
 
 /** Goes through a plan in blocks. */
@@ -40,13 +43,15 @@ class PlanReader {
   readonly #plan: Plan;
   readonly #source: ByteSource;
   readonly #guard: WordGuard | undefined;
+  readonly #masks: readonly Mask[];
   readonly #piece: Piece = { literal: false, start: 0, length: 0 };
   #index = 0;
 
-  constructor({ plan, source, guard }: Planned) {
+  constructor({ plan, source, guard, masks }: Planned) {
     this.#plan = plan;
     this.#source = source;
     this.#guard = guard;
+    this.#masks = masks;
   }
 
   /** Copies the next bytes of the result into `target` from `position`; gives the position reached. Less than full: the end. */
@@ -59,7 +64,7 @@ class PlanReader {
   /** The next bytes of the result, where at least `least` of them are one range of the original; they are not read here, and have to be shown, or passed. */
   takeRange(least: number): { readonly start: number; readonly length: number } | undefined {
     const piece = this.#piece;
-    if (!this.#next() || piece.literal || piece.length < least) return undefined;
+    if (this.#masks.length > 0 || !this.#next() || piece.literal || piece.length < least) return undefined;
     const { start, length } = piece;
     piece.length = 0;
     return { start, length };
@@ -95,6 +100,7 @@ class PlanReader {
     else {
       this.#source.copy(piece.start, count, target, at);
       this.#guard?.see(piece.start, target, at, at + count);
+      for (const mask of this.#masks) clear(mask, piece.start, target, at, at + count);
     }
     piece.start += count;
     piece.length -= count;

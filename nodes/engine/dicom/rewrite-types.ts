@@ -74,6 +74,8 @@ export interface Rules {
    * (DEID_UNREADABLE).
    */
   readonly guardsWords?: boolean;
+  /** Whether overlays in the unused bits of native Pixel Data are cleared; with such ones in others the file is refused (DEID_UNSUPPORTED). */
+  readonly clearsOverlays?: boolean;
   begin(head: ReadonlyMap<Tag, ElementView>, context: BeginContext): Refusal | undefined;
   /**
    * Called for each element in order, at every depth that was recursed into; not for what `additions` replace. Group lengths

@@ -12,6 +12,7 @@ import { inflateFile, InflatesTooFar } from './inflate';
 import { findLayout } from './layout';
 import type { Layout } from './layout';
 import { writeFile } from './output';
+import { OverlayBits } from './overlay-bits';
 import { fileMetaInformation } from './part10';
 import { PixelLength } from './pixel-length';
 import { Plan, PlanTooLarge } from './plan';
@@ -91,7 +92,9 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   const wanted = new Set(rules.wanted);
   const met: View[] = [];
   const pixels = new PixelLength(source, encoding);
+  const overlays = new OverlayBits(source, encoding);
   const extent = measure(source, offset, encoding, (tag, vr, valueOffset, length) => {
+    overlays.hear(tag, valueOffset, length);
     pixels.hear(tag, vr, valueOffset, length);
     if (!wanted.has(tag) || met.length > MOST_MET) return;
     const view = new View(source);
@@ -114,6 +117,9 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   });
   if (refusal !== undefined) return refused(refusal);
 
+  const masks = rules.clearsOverlays === true ? overlays.masks() : [];
+  if (masks === undefined) return refused({ code: 'DEID_UNSUPPORTED', detail: 'an overlay in the bits of pixels that cannot be cleared' });
+
   const walk = new Walk(source, rules, plan);
   walk.dataSet(offset, extent, encoding);
   const reported = (tag: Tag): string => walk.reported.get(tag) ?? '';
@@ -124,7 +130,7 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   };
   if (facts.sopClassUID === '' || facts.sopInstanceUID === '') return refused({ code: 'DICOM_INCOMPLETE' });
   if (rules.guardsWords === true) walk.guard(guard);
-  const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), { plan, source, guard: rules.guardsWords === true && guard.needed ? guard : undefined }, layout.deflated);
+  const written = await writeFile(from, to, fileMetaInformation(facts, rules.fileMeta()), { plan, source, guard: rules.guardsWords === true && guard.needed ? guard : undefined, masks }, layout.deflated);
   return { kind: 'written', ...written, droppedBytes: source.size - extent.end, ...facts };
 }
 
