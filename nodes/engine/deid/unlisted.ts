@@ -72,10 +72,10 @@ const unpadded = (view: ElementView): string => view.ascii();
 export const hasControls = (text: string): boolean => CONTROLS.test(text);
 
 /** A text ends where something stands that is none: what is behind it, no reader shows and nobody has checked. */
-function upToControls(view: ElementView, value: string): Action {
+function upToControls(view: ElementView, value: string, changed = false): Action {
   const at = value.search(CONTROLS);
-  if (at < 0) return KEEP;
-  const text = value.slice(0, at).replace(/[\\\s]+$/, '');
+  if (at < 0 && !changed) return KEEP;
+  const text = value.slice(0, at < 0 ? value.length : at).replace(/[\\\s]+$/, '');
   return text === '' ? byType(view) : { kind: 'replace', value: Buffer.from(text, 'latin1') };
 }
 
@@ -86,12 +86,21 @@ function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext)
   return foreign || mentions(value) ? { kind: 'replace', value: dummy(view.tag, view.vr) } : upToControls(view, value);
 }
 
+/** A term as the standard has them (PS3.5, 6.2): people are named like some, NONE or PERFUSION, and these say nothing of them. */
+const TERM = /^[A-Z0-9 _]{0,16}$/;
+/** Where people write what they like in capitals. */
+const BODY_PART = 0x00180015;
+
 /** A defined term has 16 characters; four times that, or the delimiters of a name, are somebody's prose. */
-function codes(view: ElementView): Action {
+function codes(view: ElementView, { mentions }: UnlistedContext): Action {
   if (isLong(view)) return REMOVE;
   const value = unpadded(view);
   if (view.tag === MODALITY && modalityTerm(value.trim()) === '') return { kind: 'replace', value: dummy(view.tag, view.vr) };
-  return /[=^]/.test(value) || value.split('\\').some((term) => term.trim().length > 64) ? byType(view) : upToControls(view, value);
+  const terms = value.split('\\');
+  if (/[=^]/.test(value) || terms.some((term) => term.trim().length > 64)) return byType(view);
+  const told = (term: string): boolean => (view.tag === BODY_PART || !TERM.test(term)) && mentions(term);
+  if (!terms.some(told)) return upToControls(view, value);
+  return terms.length === 1 ? byType(view) : upToControls(view, terms.map((term) => (told(term) ? dummy(view.tag, 'CS').toString('latin1') : term)).join('\\'), true);
 }
 
 /** A long list of numbers is coordinates. */
@@ -186,7 +195,7 @@ export function decideUnlisted(view: ElementView, context: UnlistedContext): Act
     // What nobody knows may be a code of anything.
     case 'CS':
       if (named === undefined) return REMOVE;
-      return TERM_VRS.has(named) && named !== 'CS' || NUMBER_VRS.has(named) || STREAM_VRS.has(named) ? numbers(view) : codes(view);
+      return TERM_VRS.has(named) && named !== 'CS' || NUMBER_VRS.has(named) || STREAM_VRS.has(named) ? numbers(view) : codes(view, context);
     case 'DS': case 'IS': return numbers(view);
     case 'UN': return REMOVE;
     default: return binary(view, named);

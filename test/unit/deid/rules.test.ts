@@ -113,6 +113,18 @@ test('text that is kept is not kept where it mentions a person of the file', () 
   assert.equal(text(result, 0x00181020), 'Dolittleton');
 });
 
+test('what is written as a term and mentions a person of the file does not stay, terms of the standard do', () => {
+  const result = deidentify(basic, ct(
+    el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\Dolittle\\NONE'), el(0x00180015, 'CS', 'DOLITTLE CHEST'), el(0x00180022, 'CS', 'for MRN-4711'), el(0x00185100, 'CS', 'HFS'),
+  ));
+  assert.equal(text(result, 0x00080008), 'ORIGINAL\\PRIMARY\\ANON\\NONE', 'its places mean something');
+  assert.equal(find(result, 0x00180015), undefined);
+  assert.equal(text(result, 0x00180022) ?? '', '');
+  assert.equal(text(result, 0x00185100), 'HFS');
+  const named = ct(el(0x00100010, 'PN', 'None^Perfusion'), el(0x00080008, 'CS', 'DERIVED\\PRIMARY\\PERFUSION\\NONE'));
+  assert.equal(text(deidentify(basic, named), 0x00080008), 'DERIVED\\PRIMARY\\PERFUSION\\NONE');
+});
+
 test('the meaning of a code stays where its scheme is published', () => {
   const code = (scheme: string) => sq(0x00082218, [el(0x00080100, 'SH', 'X1'), el(0x00080102, 'SH', scheme), el(0x00080104, 'LO', 'Room of Dr Who')]);
   assert.equal(text(deidentify(basic, ct(code('SCT'))), 0x00082218, 0x00080104), 'Room of Dr Who');
