@@ -109,7 +109,7 @@ export class DeidentificationRules implements Rules {
       // A measured value may be absent (PS3.3, C.18.1); a code may not.
       if (tag === NUMERIC_VALUES) return EMPTY;
       if (tag === CONCEPT_CODES) return unknownCode;
-      if (tag === DATE_VALUE) return { kind: 'replace', value: dummy(tag, 'DA') };
+      if (tag === DATE_VALUE) return { kind: 'replace', value: dummy(tag, 'DA'), vr: 'DA' };
     }
     const row = tables().rows.get(tag);
     return row === undefined ? this.#unlisted(view) : this.#listed(view, row);

@@ -39,7 +39,7 @@ export type Action =
   | { readonly kind: 'keep' }
   | { readonly kind: 'remove' }
   | { readonly kind: 'empty' }
-  /** `value` as it stands in the file, Little Endian, not padded; the engine pads by VR. The VR stays, but UN and implicit take `vr`. */
+  /** `value` as it stands in the file, Little Endian, not padded; the engine pads by VR. The VR stays, but UN, SQ and implicit take `vr`. */
   | { readonly kind: 'replace'; readonly value: Buffer; readonly vr?: string }
   /** Sequences (view.vr SQ) only: ask for each element inside. On anything else it removes the element. A sequence not answered so is kept, removed, emptied or replaced whole. */
   | { readonly kind: 'recurse' }

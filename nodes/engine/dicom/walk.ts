@@ -150,7 +150,8 @@ export class Walk {
         plan.add(encodeHeader(tag, written ?? 'UN', 0, encoding));
         break;
       case 'replace': {
-        const newVr = written === undefined || written === 'UN' ? action.vr ?? vr : written;
+        // A value is no sequence, whatever stood there.
+        const newVr = written === undefined || written === 'UN' || written === 'SQ' ? action.vr ?? (vr === 'SQ' ? 'UN' : vr) : written;
         plan.add(encodeValue(tag, newVr, action.value, encoding));
         if (depth === 0 && REPORTED_TAGS.has(tag)) this.#report(tag, action.value);
         break;

@@ -124,6 +124,15 @@ test('an addition replaces every copy of its element, in order or out of it', as
   assert.ok(body.includes('PID2'), 'what nobody replaced stays, out of order as it was');
 });
 
+test('a value in the place of a sequence is written with a VR of values', async (context) => {
+  for (const [vr, undefinedLength, given, expected] of [['SQ', false, 'LO', 'LO'], ['SQ', true, 'LO', 'LO'], ['SQ', true, undefined, 'UN'], ['UN', true, 'LO', 'LO']] as const) {
+    const content = elements([0x00100020, vr, { items: [[[PATIENT_NAME, 'PN', 'x']]], undefinedLength }]);
+    const { body } = await written(context, file(content, 'explicit'), rules({ element: byTag({ [0x00100020]: replace('P1', given) }) }));
+    assert.ok(body.includes(element([0x00100020, expected, 'P1'], 'explicit')), `${vr} ${expected}`);
+    assert.equal(body.length, dataSet(elements([0x00100020, expected, 'P1']), 'explicit').length);
+  }
+});
+
 test('group lengths go where something around them changed, and only there', async (context) => {
   const length = Buffer.from([4, 0, 0, 0]);
   const inner = (changed: boolean): Element => [SEQUENCE, 'SQ', { items: [[[0x00080000, 'UL', length], [REFERENCED, 'UI', changed ? '1.9' : '1.2']]] }];
