@@ -72,14 +72,24 @@ function text(head: Head, tag: Tag): string {
 // oxlint-disable-next-line no-control-regex
 const terms = (head: Head, tag: Tag): string[] => raw(head, tag).toString('latin1').toUpperCase().split(/[\\/\0-\x1f\x7f]+/).map((term) => term.trim());
 
+const literally = (word: string): string => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+
+/** Patterns for family and given name behind each other, in either order, where both are too short to be looked for alone: Wu, Li, Kim. */
+function wholeNames(person: string): string[] {
+  const [family = '', given = ''] = person.split('^').map((part) => part.trim());
+  if (family === '' || given === '' || family.length >= SHORTEST && given.length >= SHORTEST || family.length + given.length < SHORTEST || family.length + given.length > LONGEST_WORD) return [];
+  return [[family, given], [given, family]].map((parts) => parts.map((part) => part.split(/[\s-]+/).map(literally).join('[^a-z0-9]{1,3}')).join('[^a-z0-9]{1,3}'));
+}
+
 function searcher(head: Head, repeated: readonly ElementView[]): (value: string) => boolean {
   const words = new Set<string>();
   const texts = (tag: Tag): string[] => [head.get(tag), ...repeated.filter((view) => view.tag === tag)].map((view) => trimId(rawOf(view).toString('latin1')));
   for (const tag of NAMES) for (const value of texts(tag)) for (const word of value.split(/[\\^=,\s]+/)) words.add(word.toLowerCase());
   for (const tag of NUMBERS) for (const value of texts(tag)) for (const word of value.split('\\')) words.add(word.trim().toLowerCase());
-  const found = [...words].filter((word) => word.length >= SHORTEST && word.length <= LONGEST_WORD).slice(0, MOST_WORDS);
+  const found = [...words].filter((word) => word.length >= SHORTEST && word.length <= LONGEST_WORD).slice(0, MOST_WORDS).map(literally);
+  for (const tag of NAMES) for (const value of texts(tag)) for (const person of value.split(/[\\=]+/).slice(0, MOST_WORDS)) found.push(...wholeNames(person.toLowerCase()));
   if (found.length === 0) return () => false;
-  const pattern = new RegExp(`(?<![a-z0-9])(?:${found.map((word) => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('|')})(?![a-z0-9])`);
+  const pattern = new RegExp(`(?<![a-z0-9])(?:${found.join('|')})(?![a-z0-9])`);
   return (value) => pattern.test(value.toLowerCase());
 }
 

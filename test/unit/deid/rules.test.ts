@@ -113,6 +113,14 @@ test('text that is kept is not kept where it mentions a person of the file', () 
   assert.equal(text(result, 0x00181020), 'Dolittleton');
 });
 
+test('a name whose parts are too short to be looked for alone is looked for as a whole', () => {
+  const kept = (name: string, words: string): boolean => text(deidentify(basic, ct(el(0x00100010, 'PN', name), el(0x00081090, 'LO', words))), 0x00081090) === words;
+  for (const words of ['Unit of LIN YU', 'yu lin 3', 'Lin^Yu', 'Lin, Yu']) assert.ok(!kept('Lin^Yu', words), words);
+  for (const words of ['Kim Min-Su', 'Min Su Kim']) assert.ok(!kept('Kim^Min Su=\xb1\xe8^\xb9\xce\xbc\xf6', words), words);
+  for (const words of ['Linyu', 'LINE YU', 'Lin', 'Yu']) assert.ok(kept('Lin^Yu', words), words);
+  assert.ok(kept('A^B', 'A B') && kept('^Yu', 'Yu') && kept('Lin', 'Lin'));
+});
+
 test('what is written as a term and mentions a person of the file does not stay, terms of the standard do', () => {
   const result = deidentify(basic, ct(
     el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\Dolittle\\NONE'), el(0x00180015, 'CS', 'DOLITTLE CHEST'), el(0x00180022, 'CS', 'for MRN-4711'), el(0x00185100, 'CS', 'HFS'),
