@@ -51,6 +51,10 @@ type Head = ReadonlyMap<Tag, ElementView>;
 
 const LONGEST = 65_536;
 const UID = /^\d+(?:\.\d+)+$/;
+/** SOP Classes whose IODs demand functional groups (PS3.3, C.7.6.16), also of objects that lack them. */
+const OF_FUNCTIONAL_GROUPS: ReadonlySet<string> = new Set([
+  '2.1', '2.2', '4.1', '4.2', '4.3', '4.4', '6.2', '6.3', '12.1.1', '12.2.1', '13.1.1', '13.1.2', '13.1.3', '13.1.4', '13.1.5', '14.1', '14.2', '30', '66.4', '66.7', '77.1.5.4', '77.1.6', '77.1.9', '128.1', '130',
+].map((suffix) => `1.2.840.10008.5.1.4.1.1.${suffix}`));
 const MEDIA_DIRECTORY = '1.2.840.10008.1.3.10';
 
 /** What nothing is decided by, so that it may be there twice: names are replaced, and all of them looked for. */
@@ -141,7 +145,7 @@ function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, me
   return {
     sopClassUID, identity, issuer: ownIssuer, identifiers, mentions,
     animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),
-    multiFrame: head.has(TAG.sharedFunctionalGroups),
+    multiFrame: head.has(TAG.sharedFunctionalGroups) || OF_FUNCTIONAL_GROUPS.has(sopClassUID),
     listsReferences: head.has(TAG.referencedSeriesSequence),
     days: profile.dates === 'shift' ? keyed.days(identity, profile.maximumShift) : 0,
     mimeType: text(head, TAG.mimeType),

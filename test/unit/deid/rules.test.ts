@@ -113,6 +113,14 @@ test('text that is kept is not kept where it mentions a person of the file', () 
   assert.equal(text(result, 0x00181020), 'Dolittleton');
 });
 
+test('an object of a class with functional groups has a content date, whether it has these or not', () => {
+  const of = (suffix: string, ...more: NewElement[]) => text(deidentify(basic, ct(el(0x00080016, 'UI', `1.2.840.10008.5.1.4.1.1.${suffix}`), el(0x00080023, 'DA', '20240229'), ...more)), 0x00080023);
+  assert.equal(of('4.1'), '19000101');
+  assert.equal(of('66.4'), '19000101');
+  assert.equal(of('4'), '');
+  assert.equal(of('4', sq(0x52009229, [])), '19000101');
+});
+
 test('a name whose parts are too short to be looked for alone is looked for as a whole', () => {
   const kept = (name: string, words: string): boolean => text(deidentify(basic, ct(el(0x00100010, 'PN', name), el(0x00081090, 'LO', words))), 0x00081090) === words;
   for (const words of ['Unit of LIN YU', 'yu lin 3', 'Lin^Yu', 'Lin, Yu']) assert.ok(!kept('Lin^Yu', words), words);
