@@ -42,7 +42,8 @@ export function measure(source: ByteSource, start: number, encoding: Encoding, w
     let next: number;
     try {
       const tag = readHeader(source, at, size, encoding, header);
-      if (tag < 0x00010000 || isItemTag(tag)) throw new Unreadable(at, 'something that is no element is in the data set');
+      // A command's elements may stand in front, where a message was stored as it came; elsewhere zeros read as such.
+      if (tag < 0x00010000 && count > 0 && tag <= previous || isItemTag(tag)) throw new Unreadable(at, 'something that is no element is in the data set');
       if (++count > MOST_ELEMENTS) throw new Unreadable(at, 'the data set has too many elements');
       if (afterPixels && doubtful < 0 && tag <= previous) doubtful = at;
       next = elementEnd(source, at, size, encoding, header);

@@ -217,3 +217,18 @@ test('one word of each kind, in every place and encoding, and none gets out', as
     }
   }
 });
+
+test('elements of a command in front of the data set, and of File Meta Information within it, go and cost nothing', async (t) => {
+  const bench = new Bench(t);
+  for (const syntax of SYNTAXES) {
+    const inner = syntax === 'deflated' ? 'explicit' : syntax;
+    const stray = [[0x00000000, 'UL', Buffer.alloc(4)], [0x00000002, 'UI', '1.2.840.10008.5.1.4.1.1.2'], [0x00000600, 'AE', WORD], [0x00020016, 'AE', WORD]] as const;
+    for (const from of [0, 1, 3]) {
+      const { result, bytes } = await bench.of(dataSet([...stray.slice(from), ...image()], inner), rulesFor(), syntax);
+      assert.equal(result.kind, 'written', `${syntax} ${from}`);
+      assert.ok(!bytes.includes(WORD));
+    }
+    const { result } = await bench.of(dataSet([...image().slice(0, 3), ...stray.slice(2), ...image().slice(3)], inner), rulesFor(), syntax);
+    assert.equal(result.kind, 'unreadable', 'a command in the middle is none');
+  }
+});
