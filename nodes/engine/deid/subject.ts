@@ -49,7 +49,10 @@ export interface Subject {
 
 type Head = ReadonlyMap<Tag, ElementView>;
 
-const LONGEST = 65_536;
+/** What is longer is removed wherever it stands, as no text. */
+const LONGEST = 1 << 20;
+/** Words are added to it, and with them it has to fit its VR. */
+const LONGEST_METHOD = 32 << 10;
 const UID = /^\d+(?:\.\d+)+$/;
 /** SOP Classes whose IODs demand functional groups (PS3.3, C.7.6.16), also of objects that lack them. */
 const OF_FUNCTIONAL_GROUPS: ReadonlySet<string> = new Set([
@@ -141,7 +144,8 @@ function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, me
     identifiers.push(ascii(TAG.studyId, 'SH', keyed.pseudonym('study', [...identity, studyInstanceUID], text(head, TAG.studyId))));
   }
   const mentions = searcher(head, repeated);
-  const method = raw(head, TAG.deidentificationMethod);
+  const former = raw(head, TAG.deidentificationMethod);
+  const method = former.length > LONGEST_METHOD ? Buffer.alloc(0) : former;
   return {
     sopClassUID, identity, issuer: ownIssuer, identifiers, mentions,
     animal: head.has(TAG.patientSpeciesDescription) || head.has(TAG.patientSpeciesCodeSequence),

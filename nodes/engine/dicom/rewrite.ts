@@ -154,8 +154,9 @@ function headOf(met: readonly View[], end: number): Head | undefined {
 }
 
 function isSame(one: View, other: View): boolean {
-  if (one.vr === 'SQ' || one.length === undefined || one.length > LONGEST_VALUE) return one.vr === other.vr;
-  return other.vr !== 'SQ' && other.length !== undefined && other.length <= LONGEST_VALUE && one.ascii().trim() === other.ascii().trim();
+  const [first, second] = [one, other].map(({ vr, length }) => (vr === 'SQ' ? 'items' : length === undefined || length > LONGEST_VALUE ? 'too long' : 'value'));
+  if (first !== second || first === 'too long') return false;
+  return first === 'items' || one.ascii().trim() === other.ascii().trim();
 }
 
 /** A transfer syntax that Pixel Data proves wrong cannot be mended without knowing the codec, nor passed on. */

@@ -54,6 +54,20 @@ test('what is written beside the point of the standard is stopped as well: case,
   assert.equal(refusal(sop(`${STORAGE}06.1`)), 'RISK_PRIVATE_SOP_CLASS');
 });
 
+test('a value that decides is heard however long it is, as long as it stays', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'exdicom-risk-'));
+  t.after(() => { rmSync(root, { recursive: true, force: true }); });
+  const outcome = async (...values: readonly string[]): Promise<string> => {
+    const [from, to] = [join(root, 'in'), join(root, 'out')];
+    writeFileSync(from, part10([...ct(), ...values.map((value) => el(0x00280301, 'UT', value))].toSorted((one, other) => one.tag - other.tag)));
+    rmSync(to, { force: true });
+    const result = await rewriteFile(from, to, strict);
+    return result.kind === 'refused' ? result.refusal.code : result.kind;
+  };
+  assert.equal(await outcome('YES'.padEnd(100_000)), 'RISK_BURNED_IN');
+  assert.equal(await outcome('NO'.padEnd(2 << 20), 'YES'.padEnd(4)), 'DEID_UNSUPPORTED');
+});
+
 test('what decides and stands there twice has to say the same', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'exdicom-risk-'));
   t.after(() => { rmSync(root, { recursive: true, force: true }); });
