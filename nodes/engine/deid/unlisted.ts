@@ -88,6 +88,7 @@ function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext)
 
 /** A term as the standard has them (PS3.5, 6.2): people are named like some, NONE or PERFUSION, and these say nothing of them. */
 const TERM = /^[A-Z0-9 _]{0,16}$/;
+const TERMS = /^[A-Z0-9 _]{0,16}(?:\\[A-Z0-9 _]{0,16})*$/;
 /** Where people write what they like in capitals. */
 const BODY_PART = 0x00180015;
 
@@ -96,6 +97,7 @@ function codes(view: ElementView, { mentions }: UnlistedContext): Action {
   if (isLong(view)) return REMOVE;
   const value = unpadded(view);
   if (view.tag === MODALITY && modalityTerm(value.trim()) === '') return { kind: 'replace', value: dummy(view.tag, view.vr) };
+  if (view.tag !== BODY_PART && TERMS.test(value)) return KEEP;
   const terms = value.split('\\');
   if (/[=^]/.test(value) || terms.some((term) => term.trim().length > 64)) return byType(view);
   const told = (term: string): boolean => (view.tag === BODY_PART || !TERM.test(term)) && mentions(term);
