@@ -77,12 +77,12 @@ export class Quarantine {
 
   // ---------------------------------------------------------------------------------------------- leaving
 
-  /** Notices what a person has taken away by hand. */
+  /** Notices what a person has taken away by hand. @throws {ExdicomError} STORAGE_FAILED where the quarantine folder itself is away */
   async reconcile(): Promise<void> {
-    const { store } = this.#core;
+    const { store, folders } = this.#core;
     for (const group of groupsOf(await store.quarantined(undefined))) {
-      const looks = await this.#core.task('ledger.look', { paths: group.map((row) => this.pathOf(row)), digest: false });
-      await this.leave(group.filter((_, index) => looks[index] === undefined), 'removed');
+      const gone = await this.#core.task('ledger.missing', { root: folders.quarantine, paths: group.map((row) => this.pathOf(row)) });
+      await this.leave(group.filter((_, index) => gone[index] === true), 'removed');
     }
   }
 
@@ -98,7 +98,8 @@ export class Quarantine {
   async clear(): Promise<void> {
     const { store, folders } = this.#core;
     for (const group of groupsOf(await store.unremoved())) {
-      const names = group.flatMap(({ folder, instance }) => [quarantinedName(instance), reasonName(instance)].map((name) => join(folder, name)));
+      // What a person has taken away may be back by now: it is that person's.
+      const names = group.flatMap(({ folder, instance, gone }) => [...gone === 'removed' ? [] : [quarantinedName(instance)], reasonName(instance)].map((name) => join(folder, name)));
       await this.#core.task('ledger.unaside', { root: folders.quarantine, names });
       await store.removed(group);
     }
@@ -122,7 +123,7 @@ export class Quarantine {
 
   /**
    * What lies in quarantine of a job and nobody works on: all, or these.
-   * @throws {ExdicomError} JOB_UNKNOWN, NOT_IN_QUARANTINE
+   * @throws {ExdicomError} JOB_UNKNOWN, NOT_IN_QUARANTINE, STORAGE_FAILED
    */
   async held(id: JobId, instances: 'all' | readonly number[]): Promise<readonly QuarantineRow[]> {
     const { store, jobs } = this.#core;

@@ -160,6 +160,25 @@ function look({ paths, digest }: { readonly paths: readonly string[]; readonly d
   });
 }
 
+/** A folder that is away as a whole, as a disk that is not mounted, says nothing about what lies in it. */
+function mustBeThere(root: string): void {
+  if (!statSync(root).isDirectory()) throw new ExdicomError('STORAGE_FAILED', { stage: 'ledger' });
+}
+
+/** Which of these files somebody has taken away from below `root`. One that cannot be looked at is still there. */
+function missing({ root, paths }: { readonly root: string; readonly paths: readonly string[] }): boolean[] {
+  const gone = paths.map((path) => {
+    try {
+      statSync(path);
+      return false;
+    } catch (thrown) {
+      return thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
+    }
+  });
+  mustBeThere(root);
+  return gone;
+}
+
 /** Removes files and folders; what is gone already is fine. */
 function remove({ files, folders }: { readonly files: readonly string[]; readonly folders: readonly string[] }): void {
   for (const file of files) {
@@ -202,6 +221,7 @@ function aside({ folder, files }: AsideInput): void {
 
 /** Removes files below `root`, and then the folders that hold nothing more of ours: what a person put there stays. */
 function unaside({ root, names }: { readonly root: string; readonly names: readonly string[] }): void {
+  mustBeThere(root);
   remove({ files: names.map((name) => join(root, name)), folders: [] });
   for (const folder of new Set(names.map((name) => dirname(join(root, name))))) {
     try {
@@ -218,6 +238,7 @@ export const ledgerTasks = {
   'ledger.spool': spool,
   'ledger.add': add,
   'ledger.look': look,
+  'ledger.missing': missing,
   'ledger.remove': remove,
   'ledger.verify': verify,
 } satisfies Record<string, Task<never, unknown>>;

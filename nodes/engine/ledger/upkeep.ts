@@ -63,10 +63,10 @@ export class Upkeep {
     const { retention, quarantineRetention } = this.#core.settings;
     const now = Date.now();
     await this.#core.store.purge(now - retention * DAY);
+    await this.#purgeDone(now - retention * DAY);
     if (quarantineRetention > 0) await this.#quarantine.expire(now - quarantineRetention * DAY);
     await this.#quarantine.reconcile();
     await this.#quarantine.clear();
-    await this.#purgeDone(now - retention * DAY);
   }
 
   async #purgeDone(before: number): Promise<void> {

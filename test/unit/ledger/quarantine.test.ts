@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
@@ -296,6 +296,31 @@ test('files that a person removes by hand are noticed, with an event, and their 
   await rm(folder, { recursive: true });
   await bench.restart();
   await until(() => bench.ledger.status().quarantined === 0);
+});
+
+test('files that cannot be looked at are not taken for removed: they are where they were when their disk is back', async () => {
+  await using bench = await Bench.open();
+  const token = await withQuarantine(bench);
+  const { quarantine } = bench.ledger.folders;
+  const before = await lying(bench);
+  const job = join(quarantine, 'folder-in-0001');
+  const cases: ReadonlyArray<readonly [path: string, code: ErrorCode, instead: (path: string) => Promise<void>]> = [
+    [quarantine, 'STORAGE_FAILED', () => Promise.resolve()],
+    [quarantine, 'STORAGE_FAILED', (path) => writeFile(path, '')],
+    [job, 'NOT_IN_QUARANTINE', (path) => symlink(path, path)],
+  ];
+  for (const [path, code, instead] of cases) {
+    await rename(path, `${path} away`);
+    await instead(path);
+    await assert.rejects(bench.ledger.discard(token.id, [9]), { code });
+    await assert.rejects(bench.ledger.release(token.id, 'all', 'Ultrasound'), { code });
+    await rm(path, { force: true });
+    await rename(`${path} away`, path);
+    await bench.restart();
+    assert.equal(bench.ledger.status().quarantined, 2);
+  }
+  assert.deepEqual(await lying(bench), before);
+  assert.equal(await bench.ledger.discard(token.id, 'all'), 2);
 });
 
 test('the list of reasons of an older version goes with the last file', async () => {
