@@ -52,10 +52,21 @@ export class IntakeDesk {
   async freeBytes(): Promise<number> {
     const now = performance.now();
     if (this.#free === undefined || now - this.#free.at > LOOK) {
-      const { bavail, bsize } = await statfs(this.#core.folders.work);
+      const { bavail, bsize } = await this.#disk();
       this.#free = { bytes: bavail * bsize - this.#core.settings.reserve, at: now };
     }
     return this.#free.bytes - this.#promised;
+  }
+
+  /** Somebody may have removed the work folder to make room; where the ledger's own folder is gone as well, its disk is away. */
+  async #disk(): Promise<{ readonly bavail: number; readonly bsize: number }> {
+    const { work } = this.#core.folders;
+    try {
+      return await statfs(work);
+    } catch {
+      await mkdir(work, { mode: 0o700 });
+      return statfs(work);
+    }
   }
 
   async room(sourceKey?: SourceKey, bytes = 0): Promise<Room> {

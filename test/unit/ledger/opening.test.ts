@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
@@ -114,4 +114,17 @@ test('listeners hear of each change of the status', async () => {
   listening[Symbol.dispose]();
   await bench.ledger.close();
   assert.ok(!heard.includes('closed 0') && !heard.includes('closed 1'));
+});
+
+test('a work folder that somebody removed while the ledger runs is made again', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  await rm(bench.ledger.folders.work, { recursive: true });
+  await sleep(1100);
+  assert.equal(await bench.ledger.room(), 'free');
+  assert.equal(bench.ledger.status().state, 'ready');
+  const next = await bench.take();
+  assert.notEqual(next.id, token.id);
+  const { mode } = await stat(bench.ledger.folders.work);
+  assert.equal(mode & 0o777, 0o700);
 });
