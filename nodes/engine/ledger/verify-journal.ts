@@ -46,7 +46,8 @@ export const verify = (({ folder, anchors }) => {
   const files = journalFiles(folder);
   const problems: JournalProblem[] = [];
   const tell = (problem: JournalProblem): void => { if (problems.length < MOST) problems.push(problem); };
-  const awaited = new Map(anchors.map(({ seq, hash }) => [seq, hash]));
+  // Each chain has its own line of a number, so several may be awaited under one.
+  const awaited = new Map([...Map.groupBy(anchors, ({ seq }) => seq)].map(([seq, same]) => [seq, { hashes: new Set(same.map(({ hash }) => hash)), at: undefined as Pick<JournalProblem, 'file' | 'line'> | undefined }]));
   let first: JournalLine | undefined, last: JournalLine | undefined;
   let lines = 0, chains = 0, torn = false;
   for (const [index, { path }] of files.entries()) {
@@ -68,14 +69,16 @@ export const verify = (({ folder, anchors }) => {
       const begins = last === undefined || (n === 1 && line.seq === 1 && line.prev === '');
       if (begins) chains += 1;
       else if (last !== undefined && !follows(line, last)) tell({ file, line: n, problem: 'order', seq: line.seq });
-      const hash = awaited.get(line.seq);
-      if (hash !== undefined && hash !== line.hash) tell({ file, line: n, problem: 'anchor', seq: line.seq });
-      if (hash !== undefined) awaited.delete(line.seq);
+      const anchor = awaited.get(line.seq);
+      if (anchor !== undefined) anchor.at = anchor.hashes.delete(line.hash) ? anchor.at ?? { file, line: n } : { file, line: n };
       first ??= line;
       last = line;
     }
   }
-  for (const seq of awaited.keys()) if (first === undefined || seq >= first.seq) tell({ problem: 'missing', seq });
+  for (const [seq, { hashes, at }] of awaited) {
+    if (hashes.size > 0 && at !== undefined) tell({ ...at, problem: 'anchor', seq });
+    else if (hashes.size > 0 && (first === undefined || seq >= first.seq)) tell({ problem: 'missing', seq });
+  }
   return {
     sound: problems.length === 0, files: files.length, lines, chains, torn, problems,
     ...(first === undefined ? {} : { first: { seq: first.seq, prev: first.prev } }), ...(last === undefined ? {} : { last: { seq: last.seq, hash: last.hash } }),

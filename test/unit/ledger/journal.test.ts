@@ -198,12 +198,16 @@ test('a ledger that is begun anew in an old directory begins a new chain beside 
   const before = await textOf(bench);
   for (const file of ['ledger.sqlite', 'ledger.lock']) await rm(join(bench.settings.directory, file));
   await bench.restart();
-  bench.receipts.length = 0;
+  const former = bench.receipts.splice(0);
   await job(bench);
   await bench.ledger.close();
   assert.ok((await textOf(bench)).startsWith(before));
-  const report = await verifyJournal(bench.ledger.folders.journal);
-  assert.deepEqual([report.sound, report.chains], [true, 2]);
+  const named = [...former, ...bench.receipts].map(({ journal }) => journal);
+  assert.equal(named[0]?.seq, named[1]?.seq);
+  const report = await verifyJournal(bench.ledger.folders.journal, named);
+  assert.deepEqual([report.problems, report.sound, report.chains], [[], true, 2]);
+  const wrong = { seq: named[0]!.seq, hash: '0'.repeat(64) };
+  assert.deepEqual((await verifyJournal(bench.ledger.folders.journal, [...named, wrong])).problems.map(({ problem, seq }) => [problem, seq]), [['anchor', wrong.seq]]);
 });
 
 test('a ledger of before goes on in its chain', async () => {
