@@ -1,7 +1,8 @@
 /** Jobs whose files nobody else has: a received study, a message's Buffer. Where they do not end well, what came in is kept for a person. */
 import { join } from 'node:path';
-import { isOriginals, keepSpool, moveOriginals, writeWhole } from '../engine/folder/originals';
-import { keptFiles, REASON_FILE } from '../engine/folder/kept';
+import { isOriginals, moveOriginals } from '../engine/folder/originals';
+import { keptFiles } from '../engine/folder/kept';
+import { keepOnlyCopy, writeReason } from '../engine/ledger/only-copies';
 import type { AgainIntake, Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
 
 /**
@@ -10,24 +11,23 @@ import type { AgainIntake, Disposition, Job, JobSource, Ledger, Reason } from '.
  */
 export function onlyCopies(ledger: Ledger, issuer = ''): Required<Pick<JobSource, 'dispose' | 'again'>> {
   return {
-    dispose: (job, origin, disposition, reason) => keepOnlyCopy(ledger, job, { origin, disposition, reason }),
+    dispose: (job, origin, disposition, reason) => putAway(ledger, job, { origin, disposition, reason }),
     again: (job, take) => takeKept(ledger, job, (original) => take({ ...original, ...(issuer === '' ? {} : { issuer }) })),
   };
 }
 
-async function keepOnlyCopy(ledger: Ledger, job: Job, { origin, disposition, reason }: { readonly origin: unknown; readonly disposition: Disposition; readonly reason: Reason }): Promise<void> {
+async function putAway(ledger: Ledger, job: Job, { origin, disposition, reason }: { readonly origin: unknown; readonly disposition: Disposition; readonly reason: Reason }): Promise<void> {
   const { done, failed } = ledger.folders;
   const folder = join(disposition === 'done' ? done : failed, job.name);
   // Sent again, it has an original: what was kept before.
   if (isOriginals(origin)) {
     if (disposition === 'put-back') return;
     await moveOriginals(origin, folder, new AbortController().signal);
-  } else {
-    if (disposition === 'done') return;
+    if (disposition !== 'done') await writeReason(folder, reason);
+  } else if (disposition !== 'done') {
     // There is no place to put a cancelled one back to.
-    await keepSpool((await ledger.spool(job.id)).map(({ path }) => path), folder);
+    await keepOnlyCopy(folder, (await ledger.spool(job.id)).map(({ path }) => path), reason);
   }
-  if (disposition !== 'done') await writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
 }
 
 async function takeKept(ledger: Ledger, job: Job, take: (original: AgainIntake) => Promise<Job>): Promise<Job | undefined> {

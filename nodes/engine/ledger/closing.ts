@@ -1,4 +1,5 @@
 /** When a job is complete, what its outcome is, and the steps of closing it: each recorded, retried until done, done once. */
+import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { JobId, JobToken, Outcome } from '../model';
@@ -6,7 +7,7 @@ import { judge, leftOut, unfinished } from './accounting';
 import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import type { Disposition, Finisher, FinishRule, Receipt } from './ledger-types';
-import { isOnlyCopy } from './only-copies';
+import { isOnlyCopy, keepOnlyCopy } from './only-copies';
 import type { Replay } from './replay';
 import { standIn } from './stand-in';
 import type { ErrorFacts } from './store';
@@ -182,7 +183,7 @@ export class Closing {
     this.#again.delete(id);
     clearTimeout(this.#timers.get(id));
     job.closing = true;
-    void this.#steps(job).catch((thrown: unknown) => {
+    void this.#steps(job, failures > 0).catch((thrown: unknown) => {
       const error = this.#core.noticed(toExdicomError(thrown));
       if (error.code === 'LEDGER_CLOSED') return;
       // What it lacked may have come while it was at it.
@@ -194,7 +195,8 @@ export class Closing {
     });
   }
 
-  async #steps(job: LiveJob): Promise<void> {
+  /** @param triedBefore a source that comes with the flows has had its time. */
+  async #steps(job: LiveJob, triedBefore: boolean): Promise<void> {
     const core = this.#core;
     const { id } = job.row;
     const done = new Set((await core.store.steps(id)).map(({ step }) => step));
@@ -211,7 +213,7 @@ export class Closing {
     await step('verify', () => Promise.resolve(job.row.error?.code));
     // The originals of released files lie in quarantine: they leave it now, or stay.
     if (job.row.releaseOf !== undefined) await step('quarantine', async () => { await this.#settleRelease(id); return undefined; });
-    else await this.#putAway(job, step, clear);
+    else await this.#putAway(job, triedBefore, step, clear);
     await clear();
     const receipt = await core.store.close(id);
     core.drop(id);
@@ -224,14 +226,21 @@ export class Closing {
   }
 
   /** What the source does with the original. */
-  async #putAway({ row }: LiveJob, step: (what: string, work: () => Promise<ErrorCode | undefined>) => Promise<void>, clear: () => Promise<void>): Promise<void> {
+  async #putAway({ row }: LiveJob, triedBefore: boolean, step: (what: string, work: () => Promise<ErrorCode | undefined>) => Promise<void>, clear: () => Promise<void>): Promise<void> {
     const { id, kind, name } = row;
     try {
       await step('source', async () => {
         const source = this.#replay.source(row.sourceKey);
-        if (source === undefined) throw new ExdicomError('SOURCE_UNREADABLE', { job: name, stage: 'finish', detail: 'no source node has its source' });
+        if (source === undefined && !(row.outcome === 'cancelled' && triedBefore)) {
+          throw new ExdicomError('SOURCE_UNREADABLE', { job: name, stage: 'finish', detail: 'no source node has its source' });
+        }
         const origin = await this.#core.store.origin(id);
         const reason = await this.#core.store.reason(id);
+        if (source === undefined) {
+          // A person wants an end of it though nobody is left to put anything back: the original lies where it lay.
+          if (isOnlyCopy(kind)) await keepOnlyCopy(join(this.#core.folders.failed, name), (await this.#core.store.items(id)).map(({ path }) => path), reason);
+          return undefined;
+        }
         try {
           await source.dispose(jobOf(row), origin === undefined ? undefined : JSON.parse(origin), DISPOSITIONS[row.outcome ?? 'failed'], reason);
           return undefined;

@@ -6,7 +6,8 @@ import { mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExdicomError } from '../errors';
 import { REASON_FILE } from '../folder/kept';
-import type { JobKind, LedgerFolders } from './ledger-types';
+import { keepSpool, writeWhole } from '../folder/originals';
+import type { JobKind, LedgerFolders, Reason } from './ledger-types';
 
 const MARK = 'only-copy';
 /** The original of the others lies elsewhere. */
@@ -18,6 +19,16 @@ export const isOnlyCopy = (kind: JobKind): boolean => ONLY_COPIES.has(kind);
 export async function markOnlyCopy(workFolder: string): Promise<void> {
   await mkdir(workFolder, { recursive: true, mode: 0o700 });
   await writeFile(join(workFolder, MARK), '', { mode: 0o600, flush: true });
+}
+
+/** Moves what a job took in into `folder`, for a person, with the reason beside it. Doing it twice does no harm. */
+export async function keepOnlyCopy(folder: string, paths: readonly string[], reason: Reason): Promise<void> {
+  await keepSpool(paths, folder);
+  await writeReason(folder, reason);
+}
+
+export function writeReason(folder: string, reason: Reason): Promise<void> {
+  return writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
 }
 
 /** Moves what these folders took in, where they are marked, to `failed/unknown <id>`, with a reason beside it. Doing it twice does no harm. */

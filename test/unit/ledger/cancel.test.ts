@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { verifyJournal } from '../../../nodes/engine/ledger/journal';
-import type { JobToken } from '../../../nodes/engine/model';
+import { createLedger } from '../../../nodes/engine/ledger/ledger';
+import type { JobToken, OwnPath, SourceKey } from '../../../nodes/engine/model';
 import { Bench, destination, sha256, until } from './fixture';
 
 const closed = (bench: Bench, { id }: Pick<JobToken, 'id'>): Promise<void> => until(async () => (await bench.ledger.job(id)).state === 'closed');
@@ -177,7 +178,6 @@ test('a study that is cancelled on its way in takes no more, and has told its so
   await using bench = await Bench.open();
   const { sourceKey } = bench.source;
   const { token, folder } = await bench.ledger.receive({ sourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
-  const { writeFile } = await import('node:fs/promises');
   const path = join(folder, '1.dcm');
   await writeFile(path, 'one');
   await bench.ledger.addReceived(token.id, { path: path as never, name: '1.dcm', bytes: 3, sha256: sha256('one') });
@@ -188,6 +188,28 @@ test('a study that is cancelled on its way in takes no more, and has told its so
   await assert.rejects(bench.ledger.completeReceived(token.id), { code: 'JOB_CANCELLED' });
   await assertCancelled(bench, token, 'E');
   assert.equal(kept, 'one', 'its only copy was there when the source was asked to keep it');
+});
+
+test('jobs whose source is in no flow end when they are cancelled: originals stay where they are, what has no other copy is kept', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take('archive');
+  const key = 'dicom:11112' as SourceKey;
+  const received = await bench.ledger.receive({ sourceKey: key, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
+  const path = join(received.folder, '1.dcm') as OwnPath;
+  await writeFile(path, 'dicom');
+  await bench.ledger.addReceived(received.token.id, { path, name: '1', bytes: 5, sha256: sha256('dicom') });
+  await bench.ledger.completeReceived(received.token.id);
+  await bench.ledger.close();
+  bench.ledger = createLedger('test-ledger', bench.settings);
+  await bench.ledger.open();
+  bench.ledger.started();
+  await until(() => bench.ledger.status().orphaned === 2);
+  for (const { id } of [token, received.token]) await bench.ledger.cancel(id, 'Ada');
+  for (const one of [token, received.token]) await closed(bench, one);
+  assert.deepEqual([bench.ledger.status().open, bench.ledger.status().orphaned, await readdir(bench.ledger.folders.work)], [0, 0, []]);
+  const { failed } = bench.ledger.folders;
+  assert.deepEqual(await readdir(failed), [received.token.name]);
+  assert.deepEqual((await readdir(join(failed, received.token.name))).toSorted(), ['1.dcm', 'reason.json']);
 });
 
 test('acts of persons are links of the chain', async () => {
