@@ -11,6 +11,8 @@ import type { Again, JobRow } from './store';
 /** Passwords that are remembered for one job. */
 const MOST_PASSWORDS = 20;
 const LONGEST_PASSWORD = 1024;
+/** Jobs that are made due at once. */
+const GROUP = 250;
 
 export interface ActingParts {
   readonly core: LedgerCore;
@@ -87,22 +89,28 @@ export class Acting {
   }
 
   async retryNow(what: JobId | { readonly destination: string }, who?: string): Promise<number> {
-    const { core } = this.#parts;
+    const { core, replay } = this.#parts;
     if (typeof what === 'string') {
       const job = await this.#open(what);
       if (!(await this.#due(job, who))) throw wrongState(job.row.name, job.row.state);
+      replay.pump();
       return 1;
     }
     const addresses = new Set([what.destination, ...await core.store.addresses(what.destination)]);
     const waiting = [...core.jobs.values()].filter(({ row }) => row.state === 'parked' && row.waitsFor.some((address) => addresses.has(address)));
     let due = 0;
-    for (const job of waiting) if (await this.#due(job, who)) due += 1;
+    // Those of a group share a commit: one by one a thousand would take seconds.
+    for (let at = 0; at < waiting.length; at += GROUP) {
+      const group = await Promise.all(waiting.slice(at, at + GROUP).map((job) => this.#due(job, who)));
+      due += group.filter(Boolean).length;
+      replay.pump();
+    }
     return due;
   }
 
   /** False where the job is not parked. */
   async #due(job: LiveJob, who: string | undefined): Promise<boolean> {
-    const { core, replay } = this.#parts;
+    const { core } = this.#parts;
     if (job.row.state !== 'parked') return false;
     const row = await core.store.due(job.row.id, operatorOf(who));
     core.update(job, row);
@@ -110,7 +118,6 @@ export class Acting {
     job.dueAt = clock();
     // A person asked for this try, whatever else is known.
     job.wantsSend = true;
-    replay.pump();
     return true;
   }
 

@@ -30,6 +30,7 @@ export class Replay {
   #pumping = false;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
+  #arming: NodeJS.Immediate | undefined;
   #alone: { readonly job: LiveJob; readonly since: number } | undefined;
   /** Slots that intakes hold before their job is there. */
   reserved = 0;
@@ -188,11 +189,14 @@ export class Replay {
   schedule(job: LiveJob): void {
     const { state, nextAt, updatedAt } = job.row;
     job.dueAt = state === 'parked' && nextAt !== undefined ? clock() + Math.min(Math.max(0, nextAt - Date.now()), Math.max(0, nextAt - updatedAt)) : undefined;
-    this.#arm();
+    // Looks at all of them, so once for what comes in one turn: thousands, when the ledger opens.
+    this.#arming ??= setImmediate(() => { this.#arm(); }).unref();
   }
 
   #arm(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#arming);
+    this.#arming = undefined;
     let next = this.#alone === undefined ? Number.POSITIVE_INFINITY : clock() + 1000;
     for (const job of this.#core.jobs.values()) {
       if (job.dueAt !== undefined && job.dueAt < next && this.destinations.refuses(job) !== 'held') next = job.dueAt;
@@ -265,6 +269,7 @@ export class Replay {
 
   stop(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#arming);
   }
 
   forget(id: JobId): void {

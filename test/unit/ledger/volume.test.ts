@@ -1,19 +1,25 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
+import { ExdicomError } from '../../../nodes/engine/errors';
+import { createLedger } from '../../../nodes/engine/ledger/ledger';
 import type { FoundEntry } from '../../../nodes/engine/ledger/ledger-types';
 import { openStore } from '../../../nodes/engine/ledger/store-client';
 import type { DicomFile, JobId, OwnPath, SourceKey } from '../../../nodes/engine/model';
 import { Bench, destination, sha256 } from './fixture';
 
 /** Runs it and tells how long it took and how long the event loop was held up meanwhile. */
-async function measured<T>(context: test.TestContext, what: string, work: () => Promise<T>): Promise<T> {
+async function measured<T>(context: test.TestContext, what: string, work: () => Promise<T>, tell: (longest: number) => void = () => undefined): Promise<T> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const from = performance.now();
   const result = await work();
   const took = performance.now() - from;
   delay.disable();
+  tell(delay.max / 1e6);
   context.diagnostic(`${what}: ${took.toFixed(0)} ms, loop delay p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms, longest ${(delay.max / 1e6).toFixed(1)} ms`);
   return result;
 }
@@ -43,6 +49,36 @@ test('ten thousand instances are recorded, found again, prepared, planned, deliv
   });
   assert.equal(bench.receipts[0]?.destinations[0]?.verified, 10_000);
   assert.equal(bench.receipts[0].balanced, true);
+});
+
+test('ten thousand parked jobs hold up neither the start nor whoever tries them all', async (context) => {
+  await using bench = await Bench.open({ maxParked: 100_000, policy: { delay: 3_600_000, factor: 1, cap: 3_600_000, jitter: 0, maximumAge: 1e9 } });
+  const to = destination('pacs').address;
+  const token = await bench.take();
+  await bench.ledger.fail(token, new ExdicomError('PEER_UNREACHABLE', { destination: to }));
+  await bench.ledger.close();
+  const database = new DatabaseSync(join(bench.settings.directory, 'ledger.sqlite'));
+  const same = database.prepare('PRAGMA table_info(job)').all().map(({ name }) => String(name)).filter((name) => !['n', 'id', 'name'].includes(name)).join(', ');
+  const [job, secret] = [
+    database.prepare(`INSERT INTO job (n, id, name, ${same}) SELECT ?, ?, ?, ${same} FROM job WHERE n = 1`), database.prepare('INSERT INTO secret (job, key) SELECT ?, key FROM secret WHERE job = 1'),
+  ];
+  database.exec('BEGIN');
+  for (let n = 2; n <= 10_000; n += 1) {
+    job.run(n, randomUUID(), `folder-in ${n}`);
+    secret.run(n);
+  }
+  database.exec('COMMIT');
+  database.close();
+  bench.ledger = createLedger('test-ledger', bench.settings);
+  let longest = 0;
+  await measured(context, 'open', () => bench.ledger.open(), (delay) => { longest = delay; });
+  assert.ok(longest < 300, `the event loop was held up for ${longest} ms`);
+  assert.equal(bench.ledger.status().parked, 10_000);
+  const from = performance.now();
+  for (const { id } of await bench.ledger.jobs({ limit: 100 })) await bench.ledger.retryNow(id);
+  const one = (performance.now() - from) / 100, between = performance.now();
+  await measured(context, 'retryNow', async () => { assert.equal(await bench.ledger.retryNow({ destination: to }), 10_000); });
+  assert.ok(performance.now() - between < 10_000 * one / 3, 'they share their commits');
 });
 
 test('changes that come together share a commit', async (context) => {
