@@ -30,6 +30,8 @@ export interface LiveJob {
   notBefore: number;
   /** When a parked job is due. */
   dueAt: number | undefined;
+  /** The first failure in a row. */
+  failingAt: number | undefined;
   /** Last sign of life. */
   activeAt: number;
   /** Stages that have begun work that may crash, and the messages of which one does it. */
@@ -53,6 +55,9 @@ export function jobOf(row: JobRow): Job {
 }
 
 export const clock = (): number => performance.now();
+
+/** A time in the future is one of a clock that was wrong then, or is now. */
+const failingAt = ({ failingSince }: JobRow): number | undefined => (failingSince === undefined ? undefined : clock() - Math.max(0, Date.now() - failingSince));
 
 type Phase = 'opening' | 'ready' | 'failed' | 'closed';
 
@@ -179,7 +184,7 @@ export class LedgerCore {
 
   add(row: JobRow): LiveJob {
     const job: LiveJob = {
-      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, activeAt: clock(), attempts: new Map(), closing: false, newPassword: false, taking: false,
+      row, visits: new Map(), interrupted: false, deployedAt: undefined, sentHere: false, wantsSend: false, notBefore: 0, dueAt: undefined, failingAt: failingAt(row), activeAt: clock(), attempts: new Map(), closing: false, newPassword: false, taking: false,
       stop: new AbortController(),
     };
     this.jobs.set(row.id, job);
@@ -218,6 +223,7 @@ export class LedgerCore {
   }
 
   update(job: LiveJob, row: JobRow): void {
+    if (row.failingSince !== job.row.failingSince) job.failingAt = failingAt(row);
     job.row = row;
     job.activeAt = clock();
     this.changed();

@@ -14,6 +14,8 @@ import type { ErrorFacts } from './store';
 
 const isHeld = ({ code }: ExdicomError): boolean => code === 'DESTINATION_HELD';
 const decided = ({ row }: LiveJob): boolean => row.state === 'closing';
+/** Since when it fails, by the clock as it is now: that may have been set since, and a job must not be given up for it. */
+const sinceOf = ({ failingAt }: LiveJob, now: number): { readonly failingSince?: number } => (failingAt === undefined ? {} : { failingSince: Math.round(now - (clock() - failingAt)) });
 const factsOf = (job: LiveJob, error: ExdicomError): ErrorFacts => ({ code: error.code, stage: error.stage, message: error.forJob(job.row.name).message });
 
 export class Failing {
@@ -93,7 +95,7 @@ export class Failing {
     const now = Date.now();
     // One that waits for a held destination only has not failed yet.
     const failures = again && row.nextAt !== undefined ? row.failures : row.failures + 1;
-    const failingSince = row.failingSince ?? now;
+    const { failingSince = now } = sinceOf(job, now);
     if (givesUp(policy, { failures, failingSince }, now)) return this.#giveUp(job, error);
     const notBefore = Math.max(now + (error.retryAfter ?? 0), again ? row.notBefore ?? 0 : 0);
     const nextAt = Math.max(nextTry(policy, failures, now, notBefore), again ? row.nextAt ?? 0 : 0);
@@ -140,7 +142,7 @@ export class Failing {
       core.update(job, await core.store.setPolicy(id, policy, undefined));
       return { kind: 'parked', until: now, ...facts };
     }
-    if (givesUp(policy, row, now)) {
+    if (givesUp(policy, { failures: row.failures, ...sinceOf(job, now) }, now)) {
       await this.#giveUp(job, row.error);
       return { kind: 'gave-up', ...facts };
     }
@@ -156,12 +158,13 @@ export class Failing {
    * where it would be the last: then the job goes through the flow once more, so that its end is told there.
    */
   async refused(job: LiveJob): Promise<boolean> {
-    const { id, failures: before, failingSince } = job.row;
+    const { id, failures: before } = job.row;
     const now = Date.now();
+    const { failingSince = now } = sinceOf(job, now);
     const policy = this.#policyOf(job);
     const failures = before + 1;
-    if (givesUp(policy, { failures, ...(failingSince === undefined ? {} : { failingSince }) }, now)) return true;
-    this.#core.update(job, await this.#core.store.postponed(id, nextTry(policy, failures, now), failures, failingSince ?? now));
+    if (givesUp(policy, { failures, failingSince }, now)) return true;
+    this.#core.update(job, await this.#core.store.postponed(id, nextTry(policy, failures, now), failures, failingSince));
     this.#replay.schedule(job);
     return false;
   }

@@ -88,6 +88,22 @@ test('a policy that is over already gives up at once', async () => {
   await until(() => bench.source.disposed.length === 1);
 });
 
+test('a clock that is set forward or back while a job fails makes it neither older nor younger', async (context) => {
+  const policy = { ...quick, maximumAge: 2 * DAY };
+  await using bench = await Bench.open({ policy });
+  const token = await bench.take();
+  context.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  await bench.ledger.fail(token, unreachable());
+  for (const [n, days] of [30, -40, 20].entries()) {
+    await until(() => bench.source.sent.length > n);
+    context.mock.timers.setTime(Date.now() + days * DAY);
+    assert.equal((await bench.ledger.fail(bench.source.sent[n]!.token, unreachable())).kind, 'parked', `${days} days`);
+    assert.equal((await bench.ledger.park(token, policy)).kind, 'parked');
+    const { failingSince = 0 } = await bench.ledger.details(token.id);
+    assert.ok(Math.abs(Date.now() - failingSince) < HOUR, 'told by the clock as it is now');
+  }
+});
+
 test('what is not parked is left alone', async () => {
   await using bench = await Bench.open({ policy: quick });
   const [open, locked] = [await bench.take(), await bench.take()];
