@@ -17,7 +17,7 @@ export interface DirectoryTurn {
 }
 
 /**
- * @param directory absolute.
+ * @param directory absolute, without links.
  * @param goes whether whoever asks is closing already, by the time it has its turn.
  * @throws {ExdicomError} LEDGER_LOCKED where a ledger of this process has the directory and is not closing.
  */

@@ -1,6 +1,6 @@
 /** The ledger: its parts put together behind the one contract that nodes know. */
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExdicomError, toExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
@@ -99,7 +99,9 @@ class SqliteLedger implements Ledger {
     try {
       const goOn = (): void => { if (core.closed) throw new ExdicomError('LEDGER_CLOSED'); };
       goOn();
-      this.#turn = await takeTurn(core.folders.root, () => core.closed);
+      await mkdir(core.folders.root, { recursive: true, mode: 0o700 });
+      // Whatever it is called by: to open the lock of an open ledger once more would undo it for other processes.
+      this.#turn = await takeTurn(await realpath(core.folders.root), () => core.closed);
       goOn();
       await makeFolders(core);
       client = await openStore({ directory: core.folders.root, journal: this.settings.journal });

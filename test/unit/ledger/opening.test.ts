@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
 import { Bench, until } from './fixture';
 
@@ -19,6 +21,17 @@ test('a directory has one ledger in a process; the next one waits while the form
   const [, opened] = await Promise.allSettled([second.close(), third.open()]);
   assert.equal(opened.status, 'fulfilled');
   await third.close();
+});
+
+test('a second ledger on the same directory by another name is refused, and does not open it to other processes', async () => {
+  await using bench = await Bench.open();
+  const link = join(bench.folder, 'link');
+  await symlink(bench.settings.directory, link);
+  await assert.rejects(createLedger('second', { ...bench.settings, directory: link }).open(), { code: 'LEDGER_LOCKED', detail: 'another ledger node has this directory' });
+  const script = `const { createLedger } = require(${JSON.stringify(require.resolve('../../../nodes/engine/ledger/ledger'))});
+    createLedger('third', ${JSON.stringify(bench.settings)}).open().then(() => 'opened', ({ code }) => code).then((said) => { console.log(said); process.exit(); });`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--eval', script]);
+  assert.equal(stdout.trim(), 'LEDGER_LOCKED');
 });
 
 test('a ledger that is closed at any instant of its opening leaves the directory to the next', async () => {
