@@ -132,7 +132,8 @@ export class Quarantine {
     if (all.length === 0 && !jobs.has(id) && (await store.quarantinedOf(id)).length === 0 && (await store.job(id)) === undefined) throw new ExdicomError('JOB_UNKNOWN');
     const wanted = instances === 'all' ? undefined : new Set(instances);
     const found = wanted === undefined ? all : all.filter(({ instance }) => wanted.has(instance));
-    const missing = [...wanted ?? []].filter((instance) => !found.some((row) => row.instance === instance));
+    const there = new Set(found.map(({ instance }) => instance));
+    const missing = [...wanted ?? []].filter((instance) => !there.has(instance));
     if (found.length === 0 || missing.length > 0) throw new ExdicomError('NOT_IN_QUARANTINE', { ...nameOf(all), ...(missing.length === 0 ? {} : { detail: rangesOf(missing.filter(Number.isInteger)) }) });
     return found;
   }

@@ -51,6 +51,19 @@ test('ten thousand instances are recorded, found again, prepared, planned, deliv
   assert.equal(bench.receipts[0].balanced, true);
 });
 
+test('whoever names a hundred thousand instances of a quarantine of thousands holds up nobody', async (context) => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const files = await bench.extract(token, Array.from({ length: 5000 }, (_, n) => `1.${n + 1}#${n}`));
+  await bench.ledger.recordPreparation(token.id, {
+    stage: 'anonymize', settings: 'v', profile: 'strict', files: [], quarantined: files.map(({ instance, path }) => ({ instance: instance!, code: 'RISK_SOP_CLASS', path: path as OwnPath })),
+  });
+  const all = Array.from({ length: 100_000 }, (_, n) => n + 1);
+  let longest = 0;
+  await measured(context, 'discard', () => assert.rejects(bench.ledger.discard(token.id, all), { code: 'NOT_IN_QUARANTINE', detail: '5001-100000' }), (delay) => { longest = delay; });
+  assert.ok(longest < 250, `the event loop was held up for ${longest} ms`);
+});
+
 test('ten thousand parked jobs hold up neither the start nor whoever tries them all', async (context) => {
   await using bench = await Bench.open({ maxParked: 100_000, policy: { delay: 3_600_000, factor: 1, cap: 3_600_000, jitter: 0, maximumAge: 1e9 } });
   const to = destination('pacs').address;
