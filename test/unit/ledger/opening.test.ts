@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
+import { Ballast } from '../../../nodes/engine/ledger/sqlite/ballast';
 import { Bench, until } from './fixture';
 
 test('a directory has one ledger in a process; the next one waits while the former closes', async () => {
@@ -103,6 +105,16 @@ test('a ledger whose file is taken away takes nothing more in until it is back, 
   await bench.restart();
   await bench.take();
   assert.equal((await bench.ledger.jobs()).length, 1);
+});
+
+test('a ballast that can be neither written nor removed ends nobody: its folder is away for a while', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'exdicom-ballast-'));
+  try {
+    await writeFile(join(folder, 'file'), '');
+    assert.doesNotThrow(() => { new Ballast(join(folder, 'file')).take(); });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 test('what is asked of a closed ledger is answered with LEDGER_CLOSED, and an intake under way as well', async () => {

@@ -44,8 +44,8 @@ export class Ballast {
       } finally {
         closeSync(file);
       }
-    } catch { // No room now.
-      rmSync(this.#file, { force: true });
+    } catch { // No room now, or no folder to have it in.
+      try { rmSync(this.#file, { force: true }); } catch { /* As above. */ }
     }
   }
 }
