@@ -372,8 +372,8 @@ export interface JobStore {
   receipt(id: JobId): Promise<string | undefined>;
   unannounced(): Promise<readonly Announcement[]>;
   announced(id: JobId): Promise<void>;
-  /** Removes closed jobs older than that, and events that the journal has. */
-  purge(closedBefore: number): Promise<void>;
+  /** Removes some of the closed jobs older than that; true where there may be more, else events that the journal has go as well. */
+  purge(closedBefore: number): Promise<boolean>;
 }
 
 /** The same calls as the thread that holds the database does them. */

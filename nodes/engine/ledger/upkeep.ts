@@ -62,7 +62,8 @@ export class Upkeep {
   async purge(): Promise<void> {
     const { retention, quarantineRetention } = this.#core.settings;
     const now = Date.now();
-    await this.#core.store.purge(now - retention * DAY);
+    // A few at a time, until there are no more: others have their turn in between.
+    while (await this.#core.store.purge(now - retention * DAY));
     await this.#purgeDone(now - retention * DAY);
     if (quarantineRetention > 0) await this.#quarantine.expire(now - quarantineRetention * DAY);
     await this.#quarantine.reconcile();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import type { LedgerSettings } from '../../../nodes/engine/ledger/ledger-types';
 import { Bench, destination, until } from './fixture';
@@ -29,6 +30,19 @@ test('closed jobs and their receipts go after their retention, quarantined files
   await rm(join(folder, '000002.dcm'));
   await bench.restart();
   await until(() => bench.ledger.status().quarantined === 1);
+});
+
+test('however many jobs are past their retention, one look removes them all', async () => {
+  await using bench = await closedJob({ retention: 1 });
+  await bench.ledger.close();
+  const database = new DatabaseSync(join(bench.settings.directory, 'ledger.sqlite'));
+  const same = database.prepare('PRAGMA table_info(job)').all().map(({ name }) => String(name)).filter((name) => !['n', 'id', 'closed_at'].includes(name)).join(', ');
+  const job = database.prepare(`INSERT INTO job (n, id, closed_at, ${same}) SELECT ?, ?, 0, ${same} FROM job WHERE n = 1`);
+  for (let n = 2; n <= 500; n += 1) job.run(n, `job ${n}`);
+  database.close();
+  await bench.restart();
+  await until(async () => (await bench.ledger.jobs()).length === 1);
+  assert.deepEqual((await bench.ledger.jobs()).map(({ id }) => id), [bench.receipts[0]!.job.id]);
 });
 
 test('quarantined files go after their own retention', async () => {

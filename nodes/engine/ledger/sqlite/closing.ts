@@ -12,8 +12,8 @@ import { buildReason, buildReceipt } from './receipt';
 type ClosingCalls = Pick<JobStore,
   | 'visited' | 'assess' | 'beginClosing' | 'reason' | 'steps' | 'step' | 'forget' | 'close' | 'receipt' | 'unannounced' | 'announced' | 'purge'>;
 
-/** Jobs that one purge removes at most, so that it holds up nobody. */
-const PURGE_GROUP = 200;
+/** Jobs that one call removes at most, so that it holds up nobody. */
+const PURGE_GROUP = 50;
 
 export function closingOperations(database: Database, table: JobTable): Synchronous<ClosingCalls> {
   const steps = (id: JobId): Step[] => database.all('SELECT * FROM step WHERE job = ? ORDER BY position', table.n(id)).map((row) => ({
@@ -87,15 +87,18 @@ export function closingOperations(database: Database, table: JobTable): Synchron
     },
 
     purge(closedBefore: number) {
-      for (const { id } of database.all("SELECT id FROM job WHERE state = 'closed' AND closed_at < ? LIMIT ?", closedBefore, PURGE_GROUP)) {
+      const over = database.all("SELECT id FROM job WHERE state = 'closed' AND closed_at < ? LIMIT ?", closedBefore, PURGE_GROUP);
+      for (const { id } of over) {
         table.event(String(id), 'purged');
         removeJob(database, table, String(id));
       }
+      if (over.length === PURGE_GROUP) return true;
       database.run(
         'DELETE FROM event WHERE at < ? AND (job IS NULL OR job NOT IN (SELECT id FROM job)) AND (line IS NULL OR seq <= ?)', closedBefore, database.journaled,
       );
       // What became of quarantined files is told as long as their job is.
       database.run('DELETE FROM quarantine WHERE gone IS NOT NULL AND moved = 2 AND job NOT IN (SELECT id FROM job)');
+      return false;
     },
   };
 }
