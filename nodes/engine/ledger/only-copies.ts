@@ -2,7 +2,7 @@
  * Work folders that hold what nobody else has: received studies, messages' Buffers. Where the ledger does not know such a
  * folder, because an older copy of it was put back or it began anew, its files are kept for a person and not swept away.
  */
-import { mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExdicomError } from '../errors';
 import { REASON_FILE } from '../folder/kept';
@@ -27,7 +27,7 @@ export async function keepOnlyCopy(folder: string, paths: readonly string[], rea
   await writeReason(folder, reason);
 }
 
-export function writeReason(folder: string, reason: Reason): Promise<void> {
+export function writeReason(folder: string, reason: object): Promise<void> {
   return writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
 }
 
@@ -35,11 +35,15 @@ export function writeReason(folder: string, reason: Reason): Promise<void> {
 export async function keepOnlyCopies({ work, failed }: LedgerFolders, names: readonly string[]): Promise<void> {
   for (const name of names) {
     const taken = join(work, name, 'in');
-    if (!await exists(join(work, name, MARK)) || (await readdir(taken).catch(() => [])).every((file) => file === REASON_FILE)) continue;
+    const files = await exists(join(work, name, MARK)) ? (await readdir(taken).catch(() => [])).filter((file) => file !== REASON_FILE) : [];
+    if (files.length === 0) continue;
+    const folder = join(failed, `unknown ${name}`);
     const { code, message } = new ExdicomError('JOB_UNKNOWN', { detail: 'its files were found when the ledger opened' });
     const reason = { job: `unknown ${name}`, outcome: 'failed', at: new Date().toISOString(), error: { code, stage: 'ledger', message } };
-    await writeFile(join(taken, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`, { mode: 0o600, flush: true });
-    await rename(taken, join(failed, `unknown ${name}`));
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // First, since without files nobody would write it any more.
+    await writeReason(folder, reason);
+    await keepSpool(files.map((file) => join(taken, file)), folder);
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,6 +7,7 @@ import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { spoolCost } from '../../../nodes/engine/ledger/intake';
 import type { SourceKey } from '../../../nodes/engine/model';
+import { mountMissing, SmallDisk } from '../../support/small-disk';
 import { Bench, destination, sha256, until } from './fixture';
 
 const { signal } = new AbortController();
@@ -181,6 +182,28 @@ test('the time for copying grows with the files, not with their bytes alone', ()
   // A disk that needs a tenth of a second to flush each, at a thousand bytes a millisecond.
   assert.ok(spoolCost(Array.from({ length: 20_000 }, () => file)) > 20_000 * 100_000);
   assert.ok(spoolCost([{ bytes: 5e9 }]) >= 5e9);
+});
+
+test('what nobody else has is kept on another disk, and beside what was kept of it before', { skip: mountMissing() }, async () => {
+  using disk = SmallDisk.make(4);
+  await using bench = await Bench.open();
+  const { failed, work } = bench.ledger.folders;
+  await rm(failed, { recursive: true });
+  await symlink(disk.folder, failed);
+  const message = await bench.ledger.take({ sourceKey: bench.source.sourceKey, kind: 'message', prefix: 'extract', items: [{ content: Buffer.from('sent along'), name: 'message' }] }, signal);
+  assert.ok(message.kind === 'job');
+  const backup = join(bench.folder, 'backup');
+  await cp(work, backup, { recursive: true });
+  const kept = join(failed, `unknown ${message.token.id}`);
+  for (let times = 1; times <= 2; times += 1) {
+    await bench.ledger.close();
+    for (const name of await readdir(bench.ledger.folders.root)) if (name.startsWith('ledger.sqlite')) await rm(join(bench.ledger.folders.root, name));
+    await bench.restart();
+    assert.deepEqual((await readdir(kept)).toSorted(), ['0001', 'reason.json']);
+    assert.deepEqual(await readdir(work), []);
+    // Somebody puts back an older copy of the work folder.
+    await cp(backup, work, { recursive: true });
+  }
 });
 
 test('what nobody owns is swept from the work folder at the start', async () => {
