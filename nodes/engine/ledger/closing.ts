@@ -8,6 +8,7 @@ import { jobOf } from './core';
 import type { LedgerCore, LiveJob } from './core';
 import type { Disposition, Finisher, FinishRule, Receipt } from './ledger-types';
 import { isOnlyCopy, keepOnlyCopy } from './only-copies';
+import type { Quarantine } from './quarantine';
 import type { Replay } from './replay';
 import { standIn } from './stand-in';
 import type { ErrorFacts } from './store';
@@ -32,7 +33,7 @@ export class Closing {
   readonly #core: LedgerCore;
   readonly #replay: Replay;
   readonly #configuration: () => string;
-  readonly #settleRelease: (id: JobId) => Promise<void>;
+  readonly #quarantine: Quarantine;
   readonly #finishers = new Map<string, { readonly rule: FinishRule; readonly finisher: Finisher }>();
   readonly #timers = new Map<JobId, NodeJS.Timeout>();
   /** Jobs whose closing steps were asked for while they ran. */
@@ -40,12 +41,11 @@ export class Closing {
   /** Looks at one job follow one another. */
   readonly #looks = new Map<JobId, Promise<Finish>>();
 
-  /** @param settleRelease decides about the quarantined files that a job was made of. */
-  constructor(core: LedgerCore, replay: Replay, configuration: () => string, settleRelease: (id: JobId) => Promise<void>) {
+  constructor(core: LedgerCore, replay: Replay, configuration: () => string, quarantine: Quarantine) {
     this.#core = core;
     this.#replay = replay;
     this.#configuration = configuration;
-    this.#settleRelease = settleRelease;
+    this.#quarantine = quarantine;
   }
 
   attachFinisher(node: string, rule: FinishRule, finisher: Finisher): Disposable {
@@ -206,13 +206,15 @@ export class Closing {
       done.add(what);
     };
     const clear = (): Promise<void> => step('temporary files', async () => {
+      // What could not be set aside when it was noted lies there still.
+      await this.#quarantine.flush(id);
       await core.task('ledger.remove', { files: [], folders: [core.workFolder(id)] });
       await core.store.forget(id);
       return undefined;
     });
     await step('verify', () => Promise.resolve(job.row.error?.code));
     // The originals of released files lie in quarantine: they leave it now, or stay.
-    if (job.row.releaseOf !== undefined) await step('quarantine', async () => { await this.#settleRelease(id); return undefined; });
+    if (job.row.releaseOf !== undefined) await step('quarantine', async () => { await this.#quarantine.settleRelease(id); return undefined; });
     else await this.#putAway(job, triedBefore, step, clear);
     await clear();
     const receipt = await core.store.close(id);

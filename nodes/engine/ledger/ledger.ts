@@ -63,7 +63,7 @@ class SqliteLedger implements Ledger {
     const configuration = (): string => this.#configuration();
     this.#replay = new Replay(core);
     this.#quarantine = new Quarantine(core);
-    this.#closing = new Closing(core, this.#replay, configuration, (job) => this.#quarantine.settleRelease(job));
+    this.#closing = new Closing(core, this.#replay, configuration, this.#quarantine);
     this.#presence = new Presence(core, (node) => this.#closing.isFinisher(node), (job, settled) => { this.#left(job, settled); });
     this.#failing = new Failing(core, this.#replay, this.#quarantine, (job) => { void this.#closing.look(job); });
     this.#desk = new IntakeDesk(core, this.#replay, configuration, (job) => { this.#closing.run(job); });

@@ -63,7 +63,7 @@ export class Quarantine {
         await store.moved(job, group.map(({ instance }) => instance));
       }
     }
-    await this.#count();
+    if (id === undefined || byJob.size > 0) await this.#count();
   }
 
   async #count(): Promise<void> {

@@ -298,6 +298,28 @@ test('files that a person removes by hand are noticed, with an event, and their 
   await until(() => bench.ledger.status().quarantined === 0);
 });
 
+test('what could not be set aside when it was found is set aside before its job closes', async () => {
+  await using bench = await Bench.open();
+  const { quarantine } = bench.ledger.folders;
+  const token = await bench.take();
+  const files = await bench.extract(token, ['1.1#a', '1.2#b']);
+  await rm(quarantine, { recursive: true });
+  await writeFile(quarantine, '');
+  const failure = await setAside(bench, token, files.slice(1)).then(() => undefined, (thrown: unknown) => thrown);
+  assert.ok(failure instanceof ExdicomError && failure.code === 'STORAGE_FAILED');
+  await bench.ledger.fail(token, failure);
+  await rm(quarantine);
+  await until(() => bench.source.sent.length === 1);
+  const again = bench.source.sent[0]!.token;
+  // It is known already, so that the stage does not set it aside once more.
+  assert.deepEqual((await bench.ledger.prepared(again.id, 'anonymize', 'v', files)).quarantined, [{ instance: 2, code: 'RISK_SOP_CLASS' }]);
+  await bench.deliver(again, pacs, await bench.prepare(again, files.slice(0, 1)));
+  await bench.ledger.finish(again, 'finish');
+  await bench.closed(1);
+  assert.deepEqual(await lying(bench), ['folder-in-0001/000002.dcm', 'folder-in-0001/000002.reason.json']);
+  assert.equal(bench.ledger.status().quarantined, 1);
+});
+
 test('files that cannot be looked at are not taken for removed: they are where they were when their disk is back', async () => {
   await using bench = await Bench.open();
   const token = await withQuarantine(bench);

@@ -105,7 +105,7 @@ export function quarantineOperations(database: Database, table: JobTable): Synch
 
     quarantinedOf: (id: JobId) => selectQuarantine(database, 'q.job = ? ORDER BY q.instance', id),
 
-    unmoved: (id: JobId | undefined) => database.all(`SELECT ${COLUMNS} WHERE q.moved = 0 AND (?1 IS NULL OR q.job = ?1)`, id)
+    unmoved: (id: JobId | undefined) => database.all(`SELECT ${COLUMNS} WHERE q.moved = 0${id === undefined ? '' : ' AND q.job = ?'}`, ...id === undefined ? [] : [id])
       .map((row) => ({ ...readRow(row), path: row['path'] as OwnPath })),
 
     moved(job: JobId, instances: readonly number[]) {
