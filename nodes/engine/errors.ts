@@ -2,6 +2,7 @@
  * The one error class of the pack and the one table of its codes. Whether a failure is worth retrying is decided
  * here and nowhere else; the help of each node and the README are generated from, or checked against, this table.
  */
+import { constants } from 'node:os';
 
 /** Where in a job's life an error arises. `config` errors stop a node before it has taken any job. */
 export type Stage =
@@ -206,9 +207,22 @@ const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: 'DISK_FULL', EDQUOT: 'DISK_FULL', EFBIG: 'DISK_FULL',
   EIO: 'STORAGE_FAILED', EROFS: 'STORAGE_FAILED', EACCES: 'STORAGE_FAILED', EPERM: 'STORAGE_FAILED',
   EMFILE: 'STORAGE_FAILED', ENFILE: 'STORAGE_FAILED', ENOENT: 'STORAGE_FAILED', ESTALE: 'STORAGE_FAILED', ETIMEDOUT: 'STORAGE_FAILED',
-  ENOTDIR: 'STORAGE_FAILED', EISDIR: 'STORAGE_FAILED', EEXIST: 'STORAGE_FAILED', ENOTEMPTY: 'STORAGE_FAILED', EBUSY: 'STORAGE_FAILED', ETXTBSY: 'STORAGE_FAILED',
+  ENOTDIR: 'STORAGE_FAILED', EISDIR: 'STORAGE_FAILED', EEXIST: 'STORAGE_FAILED', ENOTEMPTY: 'STORAGE_FAILED', EBUSY: 'STORAGE_FAILED', ETXTBSY: 'STORAGE_FAILED', ELOOP: 'STORAGE_FAILED',
   ENODEV: 'STORAGE_FAILED', ENXIO: 'STORAGE_FAILED', ENOTCONN: 'STORAGE_FAILED', EHOSTDOWN: 'STORAGE_FAILED', EREMOTEIO: 'STORAGE_FAILED',
 };
+
+/** What the system calls errors by their numbers: Node has no names of its own for some, such as those of a used up quota and of a stale handle. */
+const SYSTEM_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const NAMELESS = /^Unknown system error -(\d+)$/;
+
+/** An error of the system, in the words of the table; undefined where it is none that it knows. */
+function systemError(code: string): { readonly code: ErrorCode; readonly detail: string } | undefined {
+  const number = NAMELESS.exec(code)?.[1];
+  const name = number === undefined ? code : SYSTEM_NAMES.get(Number(number)) ?? `E${number}`;
+  // The others that have no name are of file systems.
+  const known = SYSTEM_CODES[name] ?? (number === undefined ? undefined : 'STORAGE_FAILED');
+  return known === undefined ? undefined : { code: known, detail: name };
+}
 
 /**
  * Anything thrown, as an ExdicomError. A system error keeps only its `code` (its message holds paths); an unknown one
@@ -218,7 +232,7 @@ export function toExdicomError(thrown: unknown, details: ErrorDetails = {}): Exd
   if (thrown instanceof ExdicomError) return details.job === undefined ? thrown : thrown.forJob(details.job);
   const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
   if (typeof code === 'string' && code in ERRORS) return new ExdicomError(code as ErrorCode, { origin: thrown, ...details });
-  const known = typeof code === 'string' ? SYSTEM_CODES[code] : undefined;
-  if (known !== undefined) return new ExdicomError(known, { origin: thrown, detail: String(code), ...details });
+  const known = typeof code === 'string' ? systemError(code) : undefined;
+  if (known !== undefined) return new ExdicomError(known.code, { origin: thrown, detail: known.detail, ...details });
   return new ExdicomError('INTERNAL', { origin: thrown, ...details });
 }
