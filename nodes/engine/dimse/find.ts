@@ -34,7 +34,8 @@ export interface Answers {
 export interface Finder extends AsyncDisposable {
   /**
    * One query.
-   * @throws {ExdicomError} QUERY_FAILED beyond MOST_ANSWERS; what ended the association; or the signal's reason
+   * @throws {ExdicomError} QUERY_FAILED beyond MOST_ANSWERS and where the peer aborts over the query; what else ended the
+   * association; or the signal's reason
    */
   find(keys: readonly Key[]): Promise<Answers>;
   /** Releases the association. */
@@ -78,6 +79,10 @@ export async function openFinder(peer: Peer, signal: AbortSignal): Promise<Finde
         }
         if (status !== 0) failure = statusText(status);
         return 'last';
+      }).catch((thrown: unknown) => {
+        // It took the association and aborts over the question: so Orthanc refuses those who may not query.
+        if (thrown instanceof ExdicomError && thrown.code === 'PEER_ABORTED') throw new ExdicomError('QUERY_FAILED', { detail: 'it aborts over the query', destination: peer.address, origin: thrown });
+        throw thrown;
       });
       return failure === undefined ? { matches } : { matches, failure };
     },

@@ -102,7 +102,7 @@ void test('a peer that finds something new now and then is waited for', async ()
 
 const BREAKS: ReadonlyArray<readonly [behaviour: string, answer: MessageAnswer, code: ErrorCode]> = [
   ['closes in the middle of its answers', 'fin', 'PEER_CLOSED'],
-  ['aborts', 'abort', 'PEER_ABORTED'],
+  ['aborts over the query', 'abort', 'QUERY_FAILED'],
   ['resets the connection', 'rst', 'PEER_CLOSED'],
   ['stops in the middle of its answers', { bytes: found(0xff00, '1.2.3.1') }, 'PEER_TIMEOUT'],
   ['answers another request', { bytes: found(0, undefined, 77) }, 'PEER_PROTOCOL'],
