@@ -156,12 +156,16 @@ class Delivery {
         sentOfStudy: (study) => this.#in('sent', 'verified').filter((instance) => this.#file(instance).studyInstanceUID === study).length,
       });
       if (patient) for (const { instance, state, code } of results) if (state === 'failed' && code !== undefined) this.#unsettled(instance, code);
+      if (this.peer.queryPeer === undefined) this.#circuits.succeeded(this.peer.address);
     } catch (thrown) {
       if (!(thrown instanceof ExdicomError) || this.#signal.aborted || watch.signal.aborted) throw thrown;
       // A peer that cannot be asked at all, for good, proves nothing for good.
       if (!thrown.retryable) for (const instance of this.#in('sent')) this.#unsettled(instance, thrown.code);
       else this.#failure ??= thrown;
-      if (this.peer.queryPeer === undefined) this.#circuits.failed(this.peer, thrown, this.ledger);
+      if (this.peer.queryPeer !== undefined) return;
+      // It answers, if not what was asked; a trial of which nothing is left to send would otherwise tell nobody.
+      if (thrown.code === 'QUERY_FAILED') this.#circuits.succeeded(this.peer.address);
+      else this.#circuits.failed(this.peer, thrown, this.ledger);
     } finally {
       await this.#record.flush();
     }

@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Circuits } from '../../../nodes/engine/dimse/circuit';
 import type { Awaiting, CircuitState, Watcher } from '../../../nodes/engine/dimse/circuit';
+import { Command, DataSetType, Field, encodeCommandSet } from '../../../nodes/engine/dimse/command-set';
 import { deliver } from '../../../nodes/engine/dimse/deliver';
+import { encodeCommand } from '../../../nodes/engine/dimse/pdu';
 import type { PacsSettings } from '../../../nodes/engine/dimse/peer';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import type { LedgerStatus } from '../../../nodes/engine/ledger/ledger-types';
@@ -149,6 +151,28 @@ describe('a circuit', () => {
     await until(() => waits.told.length > 0);
     assert.equal(waits.told[0], 'trial', 'at once, and not after an interval');
   });
+
+  const noMatch = (messageId: number): Buffer => encodeCommand(1, encodeCommandSet([
+    [Field.commandField, Command.findRsp], [Field.messageIdBeingRespondedTo, messageId], [Field.dataSetType, DataSetType.none], [Field.status, 0],
+  ]), 16_000);
+  for (const [answer, accept] of [['answers', undefined], ['takes no query', () => undefined]] as const) {
+    it(`lets the others follow a trial that has nothing left to send, once its destination ${answer}`, async () => {
+      using study = makeStudy(alike(2));
+      await using scp = await startFaultScp({ respond: ({ messageId }) => ({ bytes: noMatch(messageId) }), ...(accept === undefined ? {} : { accept }) });
+      const state = probing();
+      const peer = pacs(scp.port, { level: 'C-FIND', verifyWait: 0, probeInterval: 1_500 });
+      const others = awaiting();
+      state.circuits.failed(peer, down, others);
+      state.alive = true;
+      await until(() => others.told.length > 0);
+      const ledger = deliveryLedger(study.scratch());
+      for (const instance of [1, 2]) ledger.remember({ instance, state: 'sent' });
+      const ended = deliver(ledger, ledger.token, study.files, peer, { signal: new AbortController().signal, progress: () => { /* nobody looks */ }, circuits: state.circuits });
+      if (accept === undefined) assert.equal((await ended).failed.length, 2);
+      else await assert.rejects(ended, (error: unknown) => error instanceof ExdicomError && error.code === 'QUERY_FAILED');
+      assert.deepEqual(others.told, ['trial', 'up'], 'at once, and not after an interval');
+    });
+  }
 });
 
 describe('a destination that a person holds', () => {
