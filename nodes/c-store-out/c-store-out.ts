@@ -48,8 +48,7 @@ export = (RED: Red): void => {
         const files = await filesOf(arrival);
         const delivered = await deliver(ledger, token, files, peer, { signal, progress: (done, total) => { progress.report(done, total); } });
         arrival.send(withDelivered(message, peer.label, delivered));
-        if (delivered.failed.length === 0) line.done(delivered.verified);
-        else line.partly(delivered.verified);
+        line.delivered(delivered);
       },
       close: () => { for (const disposable of owned) disposable[Symbol.dispose](); },
     });

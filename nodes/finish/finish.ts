@@ -31,7 +31,7 @@ export = (RED: Red): void => {
       node.send({ ...visitor, job: token, payload: receipt });
       const { outcome, error } = { ...receipt.job, error: receipt.error };
       if (outcome === 'complete' || outcome === 'duplicate') status.done(receipt.entries.instance);
-      else if (outcome === 'with-exceptions') status.partly(receipt.entries.instance);
+      else if (outcome === 'with-exceptions') status.partly(arrived(receipt));
       else status.failed(new ExdicomError(error?.code ?? (outcome === 'cancelled' ? 'JOB_CANCELLED' : 'INTERNAL'), { stage: 'finish' }));
     };
     const rule = attempt(() => ({ required: settings.list('required'), allowLeftOut: settings.boolean('allowLeftOut') }));
@@ -73,3 +73,9 @@ export = (RED: Red): void => {
     });
   });
 };
+
+/** How many instances are at every required destination, or might be: no more than the worst of them has. */
+function arrived({ destinations }: Receipt): number {
+  const required = destinations.filter(({ required: isRequired }) => isRequired);
+  return required.length === 0 ? 0 : Math.min(...required.map(({ verified }) => verified));
+}

@@ -35,8 +35,7 @@ export = (RED: Red): void => {
         const files = await filesOf(arrival);
         const delivered = await deliverToFolder({ ledger, token, destination, files, signal, onProgress: (done, total) => { progress.report(done, total); } });
         arrival.send(withDelivered(message, destination.label, delivered));
-        if (delivered.failed.length === 0) status.done(delivered.verified);
-        else status.partly(delivered.verified);
+        status.delivered(delivered);
       },
       close: () => { for (const disposable of owned) disposable[Symbol.dispose](); },
     });

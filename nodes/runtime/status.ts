@@ -2,7 +2,8 @@
  * The one vocabulary of statuses: `idle`, `working 120/300`, `waiting 14:05`, `done 300`, `failed: PACS refused`. At most
  * twenty characters, at most one update a second, the last state always shown, cleared on close.
  */
-import type { ExdicomError } from '../engine/errors';
+import { ExdicomError } from '../engine/errors';
+import type { Delivered } from '../engine/model';
 import { shortText } from './short-texts';
 import type { Node } from './red';
 
@@ -78,6 +79,13 @@ export class StatusLine {
 
   /** Done, but something was set aside or left out. */
   partly(count: number): void { this.#rest({ fill: 'yellow', shape: 'dot', text: `done ${count}` }); }
+
+  /** What came of a delivery. Where nothing arrived, why: `done 0` would hide that a PACS refused all of it. */
+  delivered({ verified, failed: [first] }: Delivered): void {
+    if (first === undefined) this.done(verified);
+    else if (verified > 0) this.partly(verified);
+    else this.failed(new ExdicomError(first.code));
+  }
 
   failed(error: ExdicomError): void { this.#rest({ fill: 'red', shape: 'ring', text: `failed: ${shortText(error)}` }); }
 

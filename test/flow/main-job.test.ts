@@ -66,6 +66,7 @@ describe('what goes wrong in the main job', () => {
     const receipt = receiptOf(red.at('d-finish')[0]);
     assert.notEqual(receipt.job.outcome, 'complete');
     assert.ok(receipt.failed.length === 24 && receipt.failed.every(({ code }) => code === 'NOT_DEIDENTIFIED'));
+    await red.until(() => red.status('out') === 'failed: identified' && red.status('finish') === 'done 0');
     assert.ok((await filesBelow(join(red.userDir, 'data', 'failed'))).some((file) => file.endsWith('/study.zip')));
   });
 
@@ -98,6 +99,7 @@ describe('what goes wrong in the main job', () => {
     assert.equal((red.at('d-anonymize')[0]?.['payload'] as DicomFile[] | undefined)?.length, 24);
     const receipt = receiptOf(red.at('d-finish')[0]);
     assert.equal(receipt.job.outcome, 'with-exceptions');
+    await red.until(() => red.status('finish') === 'done 24');
     assert.ok(receipt.balanced);
     assert.equal((await filesBelow(join(data, 'received'))).length, 24);
     assert.equal((await filesBelow(join(data, 'quarantine'))).filter((file) => file.endsWith('.dcm')).length, 1);

@@ -31,6 +31,18 @@ describe('a status', () => {
     }
   });
 
+  it('of a delivery counts what arrived, and where nothing did says why', () => {
+    const shown = (verified: number, ...codes: ErrorCode[]): unknown => {
+      const { node, status } = line();
+      status.delivered({ verified, level: 'response', warned: 0, failed: codes.map((code, index) => ({ instance: index + 1, code })), bytes: 0, milliseconds: 0 });
+      return node.statuses[0];
+    };
+    assert.deepEqual(shown(3), { fill: 'green', shape: 'dot', text: 'done 3' });
+    assert.deepEqual(shown(0), { fill: 'green', shape: 'dot', text: 'done 0' });
+    assert.deepEqual(shown(2, 'STORE_REFUSED'), { fill: 'yellow', shape: 'dot', text: 'done 2' });
+    assert.deepEqual(shown(0, 'ASSOCIATION_REJECTED', 'ASSOCIATION_REJECTED'), { fill: 'red', shape: 'ring', text: 'failed: AET refused' });
+  });
+
   it('of what was parked waits until the last of it goes on, and is idle then, unless something else is to be seen', () => {
     mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     try {
