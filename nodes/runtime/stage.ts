@@ -99,6 +99,7 @@ export function runStage<S>(RED: Red, node: Node, saved: Saved<{ ledger: string 
       if (presence.job === undefined || WITHOUT_JOB.has(error.code)) return;
       const failure = await presence.job.ledger.fail(presence.job.token, error);
       if (error.code === 'DESTINATION_HELD') status.paused();
+      else if (failure.kind === 'needs-password') status.noted('needs password');
       else if (failure.kind === 'parked') status.waiting(Number.isFinite(failure.until) ? failure.until : undefined);
     },
     conceal: (message) => {

@@ -152,6 +152,7 @@ describe('the jobs of a flow, on web pages made with http in and jobs', { skip: 
     await rename(join(red.userDir, 'study.zip'), join(inbox, 'study.zip'));
     const job = await site.one('state=needs-password');
     assert.equal(job.error?.code, 'NEEDS_PASSWORD');
+    await red.until(() => red.status('extract') === 'needs password');
 
     await site.post({ action: 'password', job: job.id, password: 'not this one' });
     await red.until(() => red.at('d-catch').length >= 2);
