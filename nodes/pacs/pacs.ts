@@ -40,7 +40,7 @@ export = (RED: Red): void => {
         else status.waiting(state.nextProbe, state.waiting);
         for (const listener of listeners) listener(state);
       },
-      log: (what, code, waiting) => { say(node, what, code, waiting); },
+      log: (what, code, waiting) => { say(node, peer.address, what, code, waiting); },
     });
     const following = withEachLedger((ledger) => follow(ledger, peer));
     Object.assign(node, {
@@ -90,12 +90,12 @@ function follow(ledger: Ledger, peer: PacsSettings): Disposable {
   return listening;
 }
 
-/** One line when it goes, one per probe in vain, one when it is back. */
-function say(node: Node, what: Parameters<Watcher['log']>[0], code: ErrorCode, waiting: number): void {
+/** With the address, since a node without a name is a mere number in a log. One line when it goes, one per probe in vain, one when it is back. */
+function say(node: Node, address: string, what: Parameters<Watcher['log']>[0], code: ErrorCode, waiting: number): void {
   const { cause, remedy } = ERRORS[code];
-  if (what === 'opened') node.warn(`${code}: ${cause} ${remedy}`);
-  else if (what === 'waiting') node.warn(`${code}: no answer yet, ${waiting} ${waiting === 1 ? 'job waits' : 'jobs wait'}`);
-  else node.log(`it answers again${waiting === 0 ? '' : `, ${waiting} more ${waiting === 1 ? 'job goes' : 'jobs go'} on`}`);
+  if (what === 'opened') node.warn(`${code}: ${cause} ${remedy} (${address})`);
+  else if (what === 'waiting') node.warn(`${code}: no answer yet, ${waiting} ${waiting === 1 ? 'job waits' : 'jobs wait'} (${address})`);
+  else node.log(`it answers again${waiting === 0 ? '' : `, ${waiting} more ${waiting === 1 ? 'job goes' : 'jobs go'} on`} (${address})`);
 }
 
 /** The peer of an edit dialog: its values, saved or not; variables are those of the node, where it is there already. */

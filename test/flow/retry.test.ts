@@ -83,8 +83,8 @@ describe('a PACS that restarts', { skip: programsMissing('storescp') }, () => {
     // One line when it went, one for each probe in vain, one when it was back.
     const lines = red.logs.map(({ text }) => text).filter((text) => /PEER_UNREACHABLE|answers again/.test(text));
     assert.match(lines[0] ?? '', /^PEER_UNREACHABLE: No connection to the destination\./);
-    assert.match(lines.at(-1) ?? '', /^it answers again, 2 more jobs go on$/);
-    for (const line of lines.slice(1, -1)) assert.match(line, /^PEER_UNREACHABLE: no answer yet, (?:1 job waits|[2-9] jobs wait)$/);
+    assert.match(lines.at(-1) ?? '', /^it answers again, 2 more jobs go on \(dicom:[A-Z-]+@127\.0\.0\.1:\d+\)$/);
+    for (const line of lines.slice(1, -1)) assert.match(line, /^PEER_UNREACHABLE: no answer yet, (?:1 job waits|[2-9] jobs wait) \(dicom:[A-Z-]+@127\.0\.0\.1:\d+\)$/);
   });
 
   it('is waited for by the policy of a retry node, which shows in the jobs node and survives a power cut', async () => {
