@@ -54,8 +54,9 @@ export const aeTitle = (label: string, options?: Options): Validator => text(lab
 export const host = (label: string, options?: Options): Validator => text(label, (given) =>
   isHostName(given) || isIpAddress(given) ? undefined : { key: 'validate.host' }, options);
 
+// What ends in a number is no name but an IPv4 address, right or wrong.
 const isHostName = (given: string): boolean =>
-  given.length <= 253 && /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i.test(given);
+  !/(^|\.)\d+\.?$/.test(given) && given.length <= 253 && /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i.test(given);
 
 function isIpAddress(given: string): boolean {
   if (/^\d{1,3}(\.\d{1,3}){3}$/.test(given)) return given.split('.').every((part) => Number(part) <= 255);
