@@ -22,18 +22,25 @@ export function prepareEcho(node: EditorNode): void {
     result.removeClass('exdicom-good exdicom-bad').addClass(kind).text(text);
   };
 
+  // An answer is one to the values that were asked with.
+  let asked = 0;
+  for (const property of SENT) input(node, property).on('input change', () => { asked += 1; say('', ''); });
+
   button.on('click', () => {
     const values = Object.fromEntries(SENT.map((property) => [property, String(input(node, property).val() ?? '')]));
     if (values['tls'] === '_ADD_') values['tls'] = '';
+    const current = (asked += 1);
     button.prop('disabled', true);
     say('', translate(node, 'echo.running'));
     // Relative: only then does the editor add its token and the root of the admin API.
     const request = $.ajax({ url: 'exdicom/pacs/echo', method: 'POST', contentType: 'application/json', data: JSON.stringify({ id: node.id, z: node.z ?? '', ...values }) });
     request.done((answer: EchoAnswer) => {
+      if (current !== asked) return;
       if (answer.ok) say('exdicom-good', translate(node, 'echo.ok', { milliseconds: Math.round(answer.milliseconds ?? 0) }));
       else say('exdicom-bad', explain(node, answer));
     });
     request.fail((failed) => {
+      if (current !== asked) return;
       const isForbidden = failed.status === 401 || failed.status === 403;
       // The admin API may answer with an error page, or not at all.
       say('exdicom-bad', isForbidden ? translate(node, 'echo.forbidden') : explain(node, failed.responseJSON as Partial<EchoAnswer> | undefined));

@@ -217,6 +217,8 @@ describe('the editor', { skip: chromiumMissing }, () => {
     if (storescp !== undefined) {
       assert.match(await ask({ port: String(storescp.port) }), /^The PACS answered C-ECHO in \d+ ms\.$/);
       await page.screenshot({ path: join(shots, 'light-pacs-echo.png') });
+      await page.fill('#node-config-input-port', '104');
+      assert.equal(await page.locator('#exdicom-pacs-echo-result').innerText(), '', 'an answer is one to what was asked');
     }
     await closeDialog(page, 'node-config-dialog-cancel');
     mute.close();
