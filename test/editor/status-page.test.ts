@@ -143,10 +143,11 @@ describe('flow 04 and its status page', { skip: chromiumMissing }, () => {
 
   it('has complained of nothing, in the light, in the dark, and on a narrow screen', async () => {
     await editor.page.screenshot({ path: join(shots, 'flow-04-run-light.png') });
-    for (const [theme, width] of [['light', 1200], ['dark', 1200], ['dark', 420]] as const) {
+    for (const [theme, width] of [['light', 1200], ['dark', 1200], ['dark', 360]] as const) {
       const opened = await openPage(theme, width);
       await opened.goto(status());
       assert.equal(await inPage(opened, 'document.documentElement.scrollWidth <= innerWidth'), true, 'nothing sticks out');
+      assert.equal(await inPage(opened, `[...document.querySelectorAll('.scroll')].every((box) => box.scrollWidth <= box.clientWidth)`), true, 'states and buttons are seen without scrolling');
       await opened.screenshot({ path: join(shots, `status-page-${theme}-${width}.png`), fullPage: true });
     }
     const dark = await openEditor(browser, nodeRed, { theme: 'dark' });
