@@ -18,11 +18,23 @@ export interface Means {
   readonly profile: () => ProfileUse;
 }
 
+/** Statuses, errors and folders show a job's name, `folder-in 0042`, which no id looks like. */
+async function idOf(job: JobId, ledger: Ledger): Promise<JobId> {
+  return / \d+$/.test(job) ? await ledger.jobNamed(job) ?? job : job;
+}
+
+/** The same request with the id of the job, where it gives the name. */
+async function withId(request: Request, ledger: Ledger): Promise<Request> {
+  if (request.action === 'retry-now') return typeof request.what === 'string' ? { ...request, what: await idOf(request.what, ledger) } : request;
+  return 'job' in request && request.job !== undefined ? { ...request, job: await idOf(request.job, ledger) } : request;
+}
+
 /** @throws {ExdicomError} what the ledger throws; JOB_STATE for the receipt of a job that is not closed. */
-export async function perform(request: Request, { ledger, who, profile }: Means): Promise<JobsAnswers[Request['action']]> {
+export async function perform(asked: Request, { ledger, who, profile }: Means): Promise<JobsAnswers[Request['action']]> {
   const one = async (id: JobId): Promise<{ readonly job: ReturnType<typeof summary> }> => ({ job: summary(await ledger.job(id)) });
   const holds = async (): Promise<JobsAnswers['pause']> => ({ holds: (await ledger.holds()).map(holdSummary) });
 
+  const request = await withId(asked, ledger);
   switch (request.action) {
     case 'list': {
       const { limit, offset } = request.filter;

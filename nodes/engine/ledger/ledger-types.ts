@@ -515,6 +515,8 @@ export interface Ledger {
   // stages
   enter(token: JobToken, node: string): Visit;
   job(id: JobId): Promise<Job>;
+  /** The id of the job of this neutral name; undefined where there is none. */
+  jobNamed(name: string): Promise<JobId | undefined>;
   spool(id: JobId): Promise<readonly SpooledItem[]>;
   /** A folder of the job's own for a stage, made 0700. */
   stageFolder(id: JobId, stage: string): Promise<OwnPath>;

@@ -233,6 +233,10 @@ class SqliteLedger implements Ledger {
     return jobOf(row);
   }
 
+  jobNamed(name: string): Promise<JobId | undefined> {
+    return this.#core.store.jobNamed(name);
+  }
+
   spool(id: JobId): Promise<readonly SpooledItem[]> {
     return this.#desk.spooled(id);
   }

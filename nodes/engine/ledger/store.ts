@@ -254,6 +254,7 @@ export interface JobStore {
   /** The job that is not closed yet and came from the very same original. */
   sameOrigin(sourceKey: SourceKey, origin: string): Promise<JobRow | undefined>;
   job(id: JobId): Promise<JobRow | undefined>;
+  jobNamed(name: string): Promise<JobId | undefined>;
 
   jobs(filter: JobFilter): Promise<readonly JobRow[]>;
   counts(): Promise<CountsRow>;

@@ -101,6 +101,13 @@ describe('a jobs node that asks', () => {
     assert.deepEqual(one.calls, [['receipt', 'j1'], ['receipt', 'j2'], ['receipt', 'j3']]);
   });
 
+  it('knows a job by its name as well as by its id', async () => {
+    const one = bench({ action: 'message' }, { jobNamed: 'j1', receipt: { receipt: 1 }, retryNow: 1, quarantine: [] });
+    for (const action of ['receipt', 'retry-now', 'quarantine']) await one.ask({ payload: { action, job: 'folder-in 0042' } });
+    const named = ['jobNamed', 'folder-in 0042'];
+    assert.deepEqual(one.calls.map((call) => call.filter((value) => value !== undefined)), [named, ['receipt', 'j1'], named, ['retryNow', 'j1'], named, ['quarantine', { job: 'j1' }]]);
+  });
+
   it('puts the answer where it is wanted and leaves the rest of the message alone', async () => {
     const counts = { states: { open: 1 }, holds: [{ target: { destination: 'PACS' }, mode: 'drain', who: 'Ann', at: AT }] } as unknown as LedgerCounts;
     const [req, res] = [{ method: 'GET', headers: {} }, { _res: {} }];

@@ -37,7 +37,8 @@ test('jobs are listed by state, outcome, source, destination, code and time; the
   assert.deepEqual(await ids({ code: 'PEER_UNREACHABLE' }), ['0002']);
   assert.deepEqual(await ids({ since }), ['0002']);
   assert.deepEqual(await ids({ state: 'parked', outcome: 'complete' }), []);
-  assert.ok(three.id !== '');
+  assert.equal(await bench.ledger.jobNamed(three.name), three.id);
+  for (const name of ['other 0003', 'folder-in 0004', 'folder-in', `x ${'9'.repeat(20)}`]) assert.equal(await bench.ledger.jobNamed(name), undefined, name);
 });
 
 test('counts: jobs by state and outcome, instances in quarantine, deliveries by destination and state', async () => {

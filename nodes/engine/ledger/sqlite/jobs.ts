@@ -30,7 +30,7 @@ export function removeJob(database: Database, table: JobTable, id: string): void
 }
 
 type JobCalls = Pick<JobStore,
-  | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'sent' | 'parked'
+  | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'jobNamed' | 'sent' | 'parked'
   | 'setPolicy' | 'postponed' | 'forgiven' | 'needsPassword' | 'doomed' | 'attempting' | 'progressed' | 'crashed' | 'settled'>;
 
 export function jobOperations(database: Database, table: JobTable): Synchronous<JobCalls> {
@@ -139,6 +139,13 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
     },
 
     job: (id: JobId) => table.find(id),
+
+    // A name ends in the job's number, under which it is found at once.
+    jobNamed(name: string): JobId | undefined {
+      const number = / (\d{1,15})$/.exec(name)?.[1];
+      const found = number === undefined ? undefined : database.get('SELECT id, name FROM job WHERE n = ?', Number(number));
+      return found?.['name'] === name ? text(found['id']) as JobId : undefined;
+    },
 
     sent(id: JobId): JobRow {
       if (table.decided(id)) return table.read(id);
