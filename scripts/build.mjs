@@ -1,11 +1,12 @@
 // Builds the pack into dist/: type check, one CommonJS file per source file, and per node one HTML file that holds its
 // edit dialog's script (bundled, readable) and its form. Any type error ends the build.
 //   node scripts/build.mjs [--out FOLDER] [--quick]     --quick: no type check of the dialogs
+// A Node-RED, or another build, may be at work with what lies in dist/: nothing that it needs is ever missing there.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { cp, glob, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
@@ -13,13 +14,14 @@ import { build } from 'esbuild';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist' }, quick: { type: 'boolean', default: false } } });
-const out = values.out;
+// Beside it: as deep, since source maps name the sources from there, and on the same disk.
+const out = join(dirname(values.out), `.build-${process.pid}`);
 
 const require = createRequire(import.meta.url);
 const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc');
 const compile = (...options) => execFileSync(process.execPath, [tsc, ...options], { stdio: 'inherit' });
 
-await rm(out, { recursive: true, force: true });
+process.on('exit', () => rmSync(out, { recursive: true, force: true }));
 compile('-p', 'tsconfig.json', '--outDir', out);
 if (!values.quick) compile('-p', 'nodes/tsconfig.editor.json');
 
@@ -48,3 +50,21 @@ for (const entry of Object.values(pkg['node-red'].nodes)) {
     await cp(icon, join(target, 'icons', `${name}.svg`));
   }
 }
+
+/** Every file below a folder, as a path from there. */
+async function filesIn(folder) {
+  const files = new Set();
+  for await (const entry of glob('**/*', { cwd: folder, withFileTypes: true })) {
+    if (!entry.isDirectory()) files.add(relative(resolve(folder), resolve(entry.parentPath, entry.name)));
+  }
+  return files;
+}
+
+const built = await filesIn(out);
+for (const file of built) {
+  const [from, to] = [join(out, file), join(values.out, file)];
+  if (existsSync(to) && (await readFile(from)).equals(await readFile(to))) continue;
+  await mkdir(dirname(to), { recursive: true });
+  await rename(from, to);
+}
+for (const file of await filesIn(values.out)) if (!built.has(file)) await rm(join(values.out, file), { force: true });
