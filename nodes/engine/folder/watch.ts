@@ -235,7 +235,12 @@ export class FolderWatcher {
         this.hold(candidate.roots);
         held = true;
         const taken = await this.#handler.take(candidate, signal);
-        if (taken === 'no-room') { full = true; rest.push(found); this.release(candidate.roots); }
+        if (taken === 'no-room') {
+          rest.push(found);
+          this.release(candidate.roots);
+          // There may be none for one that is large, and enough for those after it.
+          full = !(await this.#handler.room());
+        }
         else {
           this.#seen.delete(candidate.roots[0]!);
           if (taken === 'put-back') this.release(candidate.roots, candidate);

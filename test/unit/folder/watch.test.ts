@@ -161,6 +161,30 @@ describe('a watched folder', () => {
     }, {}, { room: async () => { room -= 1; return room >= 0; } });
   });
 
+  it('goes on with what there is room for where one is too large', async () => {
+    const sizes: number[] = [];
+    let free = 10;
+    await watching(async ({ folder, look, looks }) => {
+      for (const [index, [name, bytes]] of ([['large.zip', 20], ['small.zip', 5], ['other.zip', 5]] as const).entries()) {
+        await writeFile(join(folder, name), Buffer.alloc(bytes));
+        await utimes(join(folder, name), 1000 + index, 1000 + index);
+      }
+      await look(2);
+      assert.deepEqual(sizes, [5, 5]);
+      assert.equal(looks.at(-1)?.waiting, 1);
+      free = 20;
+      await look(1);
+      assert.deepEqual(sizes, [5, 5, 20]);
+      assert.equal(looks.at(-1)?.waiting, 0);
+    }, {}, {
+      take: async ({ files: [file] }) => {
+        if (file === undefined || file.bytes > free) return 'no-room';
+        sizes.push(file.bytes);
+        return 'job';
+      },
+    });
+  });
+
   it('takes what it had to leave as soon as there is room, without waiting for the next look', async () => {
     let room = 1;
     const { promise, resolve } = Promise.withResolvers<void>();
