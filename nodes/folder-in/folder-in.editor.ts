@@ -15,7 +15,7 @@ RED.nodes.registerType<FolderInProperties>('exdicom-folder-in', {
     folder: { value: 'inbox', validate: filled('label.folder') },
     interval: { value: '5', validate: decimal('label.interval', 0.1, 86_400) },
     stable: { value: '10', validate: decimal('label.stable', 0, 86_400) },
-    maxWait: { value: '30', validate: decimal('label.maxWait', 0, 1440) },
+    maxWait: { value: '5', validate: decimal('label.maxWait', 0, 1440) },
     subfolders: { value: true, validate: flag('label.subfolders') },
     issuer: { value: '' },
     disposal: { value: 'move', validate: oneOf('label.disposal', ['move', 'delete']) },

@@ -28,7 +28,7 @@ export const defaults: FolderInProperties = {
   folder: 'inbox',
   interval: '5',
   stable: '10',
-  maxWait: '30',
+  maxWait: '5',
   subfolders: true,
   issuer: '',
   disposal: 'move',

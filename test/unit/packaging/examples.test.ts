@@ -25,6 +25,13 @@ describe('the example flows', () => {
     assert.deepEqual(nodeNames.filter((name) => !used.has(`exdicom-${name}`)), []);
   });
 
+  it('let a damaged archive end as that within minutes', () => {
+    const minutes = files.flatMap(flowOf).filter(({ type }) => type === 'exdicom-folder-in').map((node) => Number(node['maxWait']));
+    assert.ok(minutes.length > 0);
+    for (const wait of minutes) assert.ok(wait <= 5, `${wait} minutes`);
+    assert.ok(Number(register('folder-in').definition.defaults['maxWait']?.value) <= 5);
+  });
+
   for (const file of files) {
     it(`${file}: only nodes of this pack and of Node-RED, with a comment that explains it`, () => {
       const flow = flowOf(file);
