@@ -8,6 +8,7 @@ import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeSampleStudy } from './sample-study.mjs';
 
@@ -55,6 +56,12 @@ RED.init(server, {
   telemetry: { enabled: false, updateNotification: false },
   logging: { console: { level: 'info', metrics: false, audit: false } },
 });
+// The port is taken first, so that a second start fails before it touches anything; who asks before Node-RED can answer waits.
+const loaded = Promise.withResolvers();
+app.use(async (_request, _response, next) => {
+  await loaded.promise;
+  next();
+});
 app.use('/', RED.httpAdmin);
 app.use('/', RED.httpNode);
 
@@ -68,6 +75,9 @@ process.on('SIGTERM', stop);
 server.listen(port, host);
 await once(server, 'listening');
 await RED.start();
+// It answers with an error until it has its flows, which come a little later.
+for (let wait = 0; wait < 200 && !RED.nodes.getFlows(); wait += 1) await setTimeout(50);
+loaded.resolve();
 const site = `http://${host}:${server.address().port}`;
 // Pages of the example that a browser can open as they are.
 const pages = JSON.parse(await readFile(join(examples, example), 'utf8')).filter(({ type, method, url }) => type === 'http in' && method === 'get' && !url.includes(':'));
