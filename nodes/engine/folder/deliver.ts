@@ -86,7 +86,7 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
   }
   // Two that each find only a part of theirs there must not wake one another for ever.
   if (bytes > 0 && retryable === undefined) ledger.destinationUp(destination.address);
-  if (retryable !== undefined) throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver' });
+  if (retryable !== undefined) throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver', detail: 'at the destination folder' });
   return { verified, level: verified === 0 ? 'none' : 'digest', warned: 0, failed, bytes, milliseconds: Date.now() - started };
 }
 

@@ -43,7 +43,8 @@ export class Failing {
     const core = this.#core;
     const job = core.live(id);
     const policy = given ?? this.#policyOf(job);
-    core.noticed(error);
+    // A full destination folder is that destination's affair; where it is on our disk, the intake finds that out.
+    if (error.destination?.startsWith('folder:') !== true) core.noticed(error);
     if (job.row.doomed || decided(job)) return { kind: 'terminal' };
     try {
       const failure = await this.#inTurn(job, async () => (job.row.doomed ? { kind: 'terminal' } as const : this.#decide(job, error, policy)));

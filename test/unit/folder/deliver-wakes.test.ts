@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
-import { toExdicomError } from '../../../nodes/engine/errors';
+import { ExdicomError, toExdicomError } from '../../../nodes/engine/errors';
 import { deliverToFolder, folderAddress } from '../../../nodes/engine/folder/deliver';
 import type { JobToken } from '../../../nodes/engine/model';
 import { Bench } from '../ledger/fixture';
@@ -31,4 +31,11 @@ test('two jobs that find room for only a part of their files do not wake one ano
   await other();
   await sleep(100);
   assert.equal(bench.source.sent.length, 0);
+});
+
+test('a full destination folder keeps nothing else from being taken in', async () => {
+  await using bench = await Bench.open();
+  const token = await bench.take();
+  const failure = await bench.ledger.fail(token, new ExdicomError('DISK_FULL', { destination: folderAddress('/elsewhere'), stage: 'deliver' }));
+  assert.deepEqual([failure.kind, bench.ledger.status().state, await bench.ledger.room()], ['parked', 'ready', 'free']);
 });
