@@ -31,11 +31,12 @@ export function writeReason(folder: string, reason: object): Promise<void> {
   return writeWhole(join(folder, REASON_FILE), `${JSON.stringify(reason, undefined, 2)}\n`);
 }
 
-/** Moves what these folders took in, where they are marked, to `failed/unknown <id>`, with a reason beside it. Doing it twice does no harm. */
+/** Moves what these folders took in, where they are marked, to `failed/unknown <id>`, with a reason beside it. Doing it twice does no harm. @throws system errors, where one cannot be looked at. */
 export async function keepOnlyCopies({ work, failed }: LedgerFolders, names: readonly string[]): Promise<void> {
   for (const name of names) {
     const taken = join(work, name, 'in');
-    const files = await exists(join(work, name, MARK)) ? (await readdir(taken).catch(() => [])).filter((file) => file !== REASON_FILE) : [];
+    const marked = await stat(join(work, name, MARK)).catch(absent);
+    const files = marked === undefined ? [] : (await readdir(taken).catch(absent) ?? []).filter((file) => file !== REASON_FILE);
     if (files.length === 0) continue;
     const folder = join(failed, `unknown ${name}`);
     const { code, message } = new ExdicomError('JOB_UNKNOWN', { detail: 'its files were found when the ledger opened' });
@@ -47,4 +48,8 @@ export async function keepOnlyCopies({ work, failed }: LedgerFolders, names: rea
   }
 }
 
-const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
+/** What cannot be looked at is not absent: it is swept only when it has been seen to hold nothing. */
+function absent(thrown: unknown): undefined {
+  if (thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOENT' || thrown.code === 'ENOTDIR')) return undefined;
+  throw thrown;
+}

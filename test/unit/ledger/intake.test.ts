@@ -177,6 +177,22 @@ test('what nobody else has outlives a ledger that does not know it: an older cop
   assert.equal(reason.error.code, 'JOB_UNKNOWN');
 });
 
+test('what nobody else has is not swept where it cannot be looked at: the ledger waits', async () => {
+  await using bench = await Bench.open();
+  const { token, folder } = await bench.ledger.receive({ sourceKey: 'dicom:11112' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
+  await writeFile(join(folder, '000001.dcm'), 'received');
+  await bench.ledger.close();
+  for (const name of await readdir(bench.ledger.folders.root)) if (name.startsWith('ledger.sqlite')) await rm(join(bench.ledger.folders.root, name));
+  // As a disk does that fails at this folder alone.
+  await rename(folder, `${folder}.away`);
+  await symlink('in', folder);
+  await assert.rejects(bench.restart(), { code: 'STORAGE_FAILED' });
+  await rm(folder);
+  await rename(`${folder}.away`, folder);
+  await bench.restart();
+  assert.equal(await readFile(join(bench.ledger.folders.failed, `unknown ${token.id}`, '000001.dcm'), 'utf8'), 'received');
+});
+
 test('the time for copying grows with the files, not with their bytes alone', () => {
   const file = { bytes: 1000 };
   // A disk that needs a tenth of a second to flush each, at a thousand bytes a millisecond.
