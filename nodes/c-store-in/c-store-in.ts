@@ -26,6 +26,7 @@ export = (RED: Red): void => {
       const receiver = new Receiver({
         ledger,
         prefix: 'c-store-in',
+        node: node.id,
         quiet: settings.number('quiet', 1, 86_400) * 1000,
         ...(issuer === '' ? {} : { issuer }),
         settings: listenSettings({
@@ -61,6 +62,7 @@ export = (RED: Red): void => {
       });
       const attached = ledger.attachSource({
         sourceKey: receiver.sourceKey,
+        node: node.id,
         send: (token, path, topic) => { source.send(token, path, topic); },
         ...onlyCopies(ledger, issuer),
       });

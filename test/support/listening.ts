@@ -248,8 +248,8 @@ export class RawClient implements Disposable {
 }
 
 /** Waits until something is so. A test that waits for ever is ended by its runner. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => { setTimeout(resolve, 5); });
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => { setTimeout(resolve, 5); });
 }
 
 /** Names in a folder, none where it is gone. */

@@ -28,6 +28,8 @@ export interface ReceiverOptions {
   readonly prefix: string;
   readonly issuer?: string;
   readonly topic?: string;
+  /** Id of the node: what it began to receive is its own still when it listens elsewhere. */
+  readonly node?: string;
   /** A study is a job now: send its token on. */
   readonly send: (token: JobToken, path: OwnPath) => void;
   /** A study could not be made a job yet; it is tried again. */
@@ -127,7 +129,8 @@ export class Receiver implements AsyncDisposable {
     // Whatever lies there was never answered for.
     await rm(this.#incoming, { recursive: true, force: true });
     await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
-    for (const { token, folder, study } of await this.#options.ledger.receiving(this.sourceKey)) {
+    const { ledger, node } = this.#options;
+    for (const { token, folder, study } of await ledger.receiving(this.sourceKey, node)) {
       const taken: Study = { token, folder, associations: new Set(), recording: 0, lastAt: performance.now(), timer: undefined, live: true };
       // Who sent it is not known any more: the next sender of the study joins it.
       const key = keyOf('', study);
@@ -251,10 +254,10 @@ export class Receiver implements AsyncDisposable {
   }
 
   async #openJob(study: string): Promise<Study> {
-    const { ledger, prefix, issuer, topic } = this.#options;
+    const { ledger, prefix, issuer, topic, node } = this.#options;
     const { token, folder } = await ledger.receive({
       sourceKey: this.sourceKey, kind: 'received', prefix, study,
-      ...(issuer === undefined ? {} : { issuer }), ...(topic === undefined ? {} : { topic }),
+      ...(issuer === undefined ? {} : { issuer }), ...(topic === undefined ? {} : { topic }), ...(node === undefined ? {} : { node }),
     });
     return { token, folder, associations: new Set(), recording: 0, lastAt: performance.now(), timer: undefined, live: true };
   }
@@ -309,8 +312,9 @@ export class Receiver implements AsyncDisposable {
         if (taken.kind !== 'refused') return;
       } catch (thrown) {
         const error = toExdicomError(thrown, { stage: 'receive', job: token.name });
-        // None of its instances could be recorded, and each sender was told so; or a person cancelled it.
-        if (error.code === 'NOTHING_TO_DO' || error.code === 'JOB_CANCELLED') return;
+        // None of its instances could be recorded, and each sender was told so; or a person cancelled it; or another node
+        // that had it as well was first.
+        if (error.code === 'NOTHING_TO_DO' || error.code === 'JOB_CANCELLED' || error.code === 'JOB_UNKNOWN') return;
         this.#options.onError?.(error);
         if (!error.retryable) return;
       }

@@ -71,7 +71,7 @@ export class Acting {
     if (under !== undefined || this.#again.has(id)) throw new ExdicomError('JOB_STATE', { job: row.name, detail: `it runs again${under === undefined ? '' : ` as ${under.row.name}`}` });
     this.#again.add(id);
     try {
-      const source = replay.source(row.sourceKey);
+      const source = replay.source(row);
       if (source === undefined) throw new ExdicomError('SOURCE_UNREADABLE', { job: row.name, detail: 'no source node has its source' });
       const made = await source.again?.(jobOf(row), (original) => takeAgain(row, original, { of: id, who: operatorOf(who) }));
       if (made === undefined) throw new ExdicomError('SOURCE_GONE', { job: row.name, detail: await this.#whereGone(id) });

@@ -232,7 +232,7 @@ export class Closing {
     const { id, kind, name } = row;
     try {
       await step('source', async () => {
-        const source = this.#replay.source(row.sourceKey);
+        const source = this.#replay.source(row);
         if (source === undefined && !(row.outcome === 'cancelled' && triedBefore)) {
           throw new ExdicomError('SOURCE_UNREADABLE', { job: name, stage: 'finish', detail: 'no source node has its source' });
         }

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { ExdicomError } from '../errors';
 import type { ErrorCode, Stage } from '../errors';
-import type { JobId, JobToken, OwnPath, SourceKey } from '../model';
+import type { JobId, JobToken, OwnPath } from '../model';
 import { runTask } from '../workers/pool';
 import type { TaskInput, TaskName, TaskOutput } from '../workers/tasks';
 import { Holds } from './holds';
@@ -50,7 +50,7 @@ export const tokenOf = (ledger: string, { id, name, attempt }: JobRow): JobToken
 
 /** What the outside may know of a job. */
 export function jobOf(row: JobRow): Job {
-  const { n: _n, path: _path, study: _study, failures: _failures, failingSince: _since, waitsFor: _waitsFor, doomed: _doomed, crashes: _crashes, finishNode: _node, policy: _policy, notBefore: _notBefore, ...job } = row;
+  const { n: _n, path: _path, study: _study, failures: _failures, failingSince: _since, waitsFor: _waitsFor, doomed: _doomed, crashes: _crashes, finishNode: _node, policy: _policy, notBefore: _notBefore, node: _taker, ...job } = row;
   return job;
 }
 
@@ -65,8 +65,8 @@ export class LedgerCore {
   readonly folders: LedgerFolders;
   readonly jobs = new Map<JobId, LiveJob>();
   quarantined = 0;
-  /** Whether a source node is there for jobs of this key. */
-  hasSource: (key: SourceKey) => boolean = () => true;
+  /** Whether a source node is there for this job. */
+  hasSource: (row: JobRow) => boolean = () => true;
   #client: StoreClient | undefined;
   #phase: Phase = 'opening';
   #failure: string | undefined;
@@ -156,7 +156,7 @@ export class LedgerCore {
   status(): LedgerStatus {
     let open = 0, parked = 0, orphaned = 0;
     for (const { row } of this.jobs.values()) {
-      if (!this.hasSource(row.sourceKey)) orphaned += 1;
+      if (!this.hasSource(row)) orphaned += 1;
       if (row.state === 'parked' || row.state === 'needs-password') parked += 1;
       else open += 1;
     }

@@ -39,6 +39,9 @@ export class IntakeDesk {
   #free: { readonly bytes: number; readonly at: number } | undefined;
   /** Bytes that intakes under way may still need. */
   #promised = 0;
+  /** Received studies to which instances are being added, and how many; and those that are being completed. Never one in both. */
+  readonly #adding = new Map<JobId, number>();
+  readonly #completing = new Set<JobId>();
 
   /** @param close runs the closing steps of a duplicate. */
   constructor(core: LedgerCore, replay: Replay, configuration: () => string, close: (job: LiveJob) => void) {
@@ -143,10 +146,10 @@ export class IntakeDesk {
     const bytes = original.items.reduce((sum, item) => sum + bytesOf(item), 0);
     const room = await this.room(undefined, bytes);
     if (room !== 'free' && room !== 'slots') throw new ExdicomError(room === 'closed' ? 'LEDGER_CLOSED' : 'INTAKE_CLOSED', { job: closed.name, detail: room });
-    const { sourceKey, name } = closed;
+    const { sourceKey, name, node } = closed;
     this.#promised += bytes * FACTOR;
     try {
-      const job = core.add(await core.store.createJob(newJob({ sourceKey, prefix: name.replace(/ \d+$/, ''), ...original }, original.kind)));
+      const job = core.add(await core.store.createJob(newJob({ sourceKey, prefix: name.replace(/ \d+$/, ''), ...(node === undefined ? {} : { node }), ...original }, original.kind)));
       const taken = await this.#takeIn(job, original.items, core.signal, again);
       if (taken.kind !== 'job') throw new ExdicomError('JOB_CANCELLED', { job: job.row.name });
       Object.assign(job, { sentHere: false, wantsSend: true });
@@ -266,11 +269,16 @@ export class IntakeDesk {
 
   async addReceived(id: JobId, item: { readonly path: OwnPath; readonly name: string; readonly bytes: number; readonly sha256: Sha256 }): Promise<void> {
     const job = this.#core.live(id);
-    if (job.row.state !== 'receiving') throw new ExdicomError('JOB_UNKNOWN', { job: job.row.name });
+    if (job.row.state !== 'receiving' || this.#completing.has(id)) throw new ExdicomError('JOB_UNKNOWN', { job: job.row.name });
+    this.#adding.set(id, (this.#adding.get(id) ?? 0) + 1);
     try {
       await this.#core.store.addItems(id, [{ n: 0, ...item }]);
     } catch (thrown) {
       throw this.#core.noticed(toExdicomError(thrown, { stage: 'receive' }));
+    } finally {
+      const others = (this.#adding.get(id) ?? 1) - 1;
+      if (others > 0) this.#adding.set(id, others);
+      else this.#adding.delete(id);
     }
     job.activeAt = performance.now();
   }
@@ -278,6 +286,18 @@ export class IntakeDesk {
   async completeReceived(id: JobId): Promise<Taken> {
     const job = this.#core.live(id);
     if (job.row.state !== 'receiving') throw new ExdicomError('JOB_UNKNOWN', { job: job.row.name });
+    // Two nodes may have it: the one that began it and listens elsewhere now, and the one that listens in its place.
+    if (this.#adding.has(id) || this.#completing.has(id)) return { kind: 'refused', reason: 'slots' };
+    this.#completing.add(id);
+    try {
+      return await this.#completeAlone(job);
+    } finally {
+      this.#completing.delete(id);
+    }
+  }
+
+  async #completeAlone(job: LiveJob): Promise<Taken> {
+    const { id } = job.row;
     const items = await this.#core.store.items(id);
     if (items.length === 0) {
       await this.#discard(id);
@@ -294,9 +314,10 @@ export class IntakeDesk {
     }
   }
 
-  receiving(sourceKey: SourceKey): Array<{ token: JobToken; folder: OwnPath; study: string; updatedAt: number }> {
+  receiving(sourceKey: SourceKey, node?: string): Array<{ token: JobToken; folder: OwnPath; study: string; updatedAt: number }> {
+    const isOwn = (row: JobRow): boolean => row.sourceKey === sourceKey || (node !== undefined && row.node === node && !this.#replay.has(row.sourceKey));
     return [...this.#core.jobs.values()]
-      .filter(({ row }) => row.state === 'receiving' && row.sourceKey === sourceKey && row.study !== undefined)
+      .filter(({ row }) => row.state === 'receiving' && row.study !== undefined && isOwn(row))
       .map(({ row }) => ({ token: this.#core.token(row), folder: this.#receivingFolder(row), study: row.study ?? '', updatedAt: row.updatedAt }));
   }
 
@@ -306,9 +327,9 @@ export class IntakeDesk {
 }
 
 function newJob(intake: Omit<Intake, 'items'>, kind: NewJob['kind']): NewJob {
-  const { prefix, sourceKey, issuer, topic, origin } = intake;
+  const { prefix, sourceKey, issuer, topic, node, origin } = intake;
   return {
     id: randomUUID() as JobId, prefix, sourceKey, kind,
-    ...(issuer === undefined ? {} : { issuer }), ...(topic === undefined ? {} : { topic }), ...(origin === undefined ? {} : { origin: JSON.stringify(origin) }),
+    ...(issuer === undefined ? {} : { issuer }), ...(topic === undefined ? {} : { topic }), ...(node === undefined ? {} : { node }), ...(origin === undefined ? {} : { origin: JSON.stringify(origin) }),
   };
 }

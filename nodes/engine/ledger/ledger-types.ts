@@ -70,6 +70,8 @@ export interface Intake {
   readonly items: readonly IntakeItem[];
   readonly issuer?: string;
   readonly topic?: string;
+  /** Id of the source node, where its jobs stay its own under another source key: see `JobSource`. */
+  readonly node?: string;
   /** What the source needs to find its original again when the job closes. Plain JSON; nulled with the job. */
   readonly origin?: unknown;
 }
@@ -106,6 +108,11 @@ export interface Reason {
 /** A source node's hand in the ledger. Any source with a job's source key adopts it. */
 export interface JobSource {
   readonly sourceKey: SourceKey;
+  /**
+   * Id of the node: what it took in under another source key, which no source has now, is its own still. For sources whose
+   * jobs have no original that would lie at the old place.
+   */
+  readonly node?: string;
   /** Send this job's token (again). `path`: the spooled file, or the folder of several. Must not throw. */
   send(token: JobToken, path: OwnPath, topic: string | undefined): void;
   /**
@@ -509,8 +516,8 @@ export interface Ledger {
   receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }>;
   addReceived(job: JobId, item: { readonly path: OwnPath; readonly name: string; readonly bytes: number; readonly sha256: Sha256 }): Promise<void>;
   completeReceived(job: JobId): Promise<Taken>;
-  /** Jobs of this source that are still receiving, for after a restart. */
-  receiving(sourceKey: SourceKey): Promise<ReadonlyArray<{ readonly token: JobToken; readonly folder: OwnPath; readonly study: string; readonly updatedAt: number }>>;
+  /** Jobs of this source that are still receiving, for after a restart; with `node` also those of `JobSource.node`. */
+  receiving(sourceKey: SourceKey, node?: string): Promise<ReadonlyArray<{ readonly token: JobToken; readonly folder: OwnPath; readonly study: string; readonly updatedAt: number }>>;
 
   // stages
   enter(token: JobToken, node: string): Visit;

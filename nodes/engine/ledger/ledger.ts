@@ -174,7 +174,7 @@ class SqliteLedger implements Ledger {
   }
 
   #adopted(key: SourceKey): void {
-    for (const job of this.#core.jobs.values()) if (this.#replay.source(job.row.sourceKey)?.sourceKey === key && job.row.state === 'closing') this.#closing.run(job);
+    for (const job of this.#core.jobs.values()) if (this.#replay.source(job.row)?.sourceKey === key && job.row.state === 'closing') this.#closing.run(job);
   }
 
   async origins(sourceKey: SourceKey) {
@@ -209,8 +209,8 @@ class SqliteLedger implements Ledger {
     return this.#desk.completeReceived(job);
   }
 
-  receiving(sourceKey: SourceKey) {
-    return Promise.resolve(this.#desk.receiving(sourceKey));
+  receiving(sourceKey: SourceKey, node?: string) {
+    return Promise.resolve(this.#desk.receiving(sourceKey, node));
   }
 
   // ---------------------------------------------------------------------------------------------- stages

@@ -8,6 +8,7 @@ import type { LedgerCore, LiveJob } from './core';
 import { Destinations } from './destinations';
 import type { JobSource } from './ledger-types';
 import { standIn } from './stand-in';
+import type { JobRow } from './store';
 
 /** Milliseconds in which a source that was attached after the flows had started is taken to be wired. */
 const SETTLING = 1000;
@@ -39,8 +40,8 @@ export class Replay {
   constructor(core: LedgerCore) {
     this.#core = core;
     this.destinations = new Destinations(core, () => { this.pump(); });
-    core.hasSource = (key) => this.#of(key) !== undefined;
-    this.destinations.sendable = ({ row: { sourceKey } }) => this.#sender(sourceKey) !== undefined;
+    core.hasSource = (row) => this.#of(row) !== undefined;
+    this.destinations.sendable = ({ row }) => this.#sender(row) !== undefined;
   }
 
   // ---------------------------------------------------------------------------------------------- sources
@@ -63,20 +64,30 @@ export class Replay {
     };
   }
 
-  /** Those attached under this key, or the one that stands in for a node that was imported anew or moved. */
-  #of(key: SourceKey): readonly Attached[] | undefined {
-    const attached = this.#attached.get(key);
+  /**
+   * Those attached under a job's source key, or the one that stands in for a node that was imported anew or moved, or the
+   * node that took it in under another key.
+   */
+  #of({ sourceKey, node }: Pick<JobRow, 'sourceKey' | 'node'>): readonly Attached[] | undefined {
+    const attached = this.#attached.get(sourceKey);
     if (attached !== undefined) return attached;
-    const found = standIn('message', key, this.#attached.keys());
-    return found === undefined ? undefined : this.#attached.get(found);
+    const found = standIn('message', sourceKey, this.#attached.keys());
+    if (found !== undefined) return this.#attached.get(found);
+    const own = node === undefined ? [] : [...this.#attached.values()].flat().filter(({ source }) => source.node === node);
+    return own.length === 0 ? undefined : own;
   }
 
-  source(key: SourceKey): JobSource | undefined {
-    return this.#of(key)?.at(-1)?.source;
+  /** Whether a source is attached under this very key. */
+  has(sourceKey: SourceKey): boolean {
+    return this.#attached.has(sourceKey);
   }
 
-  #sender(key: SourceKey): JobSource | undefined {
-    return this.#of(key)?.findLast(({ ready }) => ready)?.source;
+  source(row: JobRow): JobSource | undefined {
+    return this.#of(row)?.at(-1)?.source;
+  }
+
+  #sender(row: JobRow): JobSource | undefined {
+    return this.#of(row)?.findLast(({ ready }) => ready)?.source;
   }
 
   #ready(attached: Attached): void {
@@ -123,7 +134,7 @@ export class Replay {
 
   #adopt(key: SourceKey): void {
     for (const job of this.#core.jobs.values()) {
-      if (this.source(job.row.sourceKey)?.sourceKey !== key) continue;
+      if (this.source(job.row)?.sourceKey !== key) continue;
       const { state, doomed } = job.row;
       // A deploy may have brought the password.
       if (state === 'needs-password') job.wantsSend = true;
@@ -157,8 +168,9 @@ export class Replay {
 
   /** A suspect whose source is about to send it: with others beside it nobody would learn anything. */
   #suspectComing(): boolean {
-    for (const { row: { state, doomed, crashes, sourceKey }, sentHere } of this.#core.jobs.values()) {
-      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#of(sourceKey) !== undefined && this.#core.holds.sends(sourceKey)) return true;
+    for (const { row, sentHere } of this.#core.jobs.values()) {
+      const { state, doomed, crashes, sourceKey } = row;
+      if (state === 'open' && !doomed && crashes > 0 && !sentHere && this.#of(row) !== undefined && this.#core.holds.sends(sourceKey)) return true;
     }
     return false;
   }
@@ -168,7 +180,7 @@ export class Replay {
     const waiting: LiveJob[] = [];
     for (const job of this.#core.jobs.values()) {
       const { state, doomed, sourceKey } = job.row;
-      if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(sourceKey) === undefined || !this.#core.holds.sends(sourceKey)) continue;
+      if (doomed || job.visits.size > 0 || job.notBefore > now || this.#sender(job.row) === undefined || !this.#core.holds.sends(sourceKey)) continue;
       const due = isDue(job, now) && this.destinations.refuses(job) === undefined;
       if (due || (job.wantsSend && (state === 'open' || state === 'needs-password' || state === 'parked'))) waiting.push(job);
     }
@@ -254,7 +266,7 @@ export class Replay {
     // A person cancelled it meanwhile.
     if (row.state !== 'open') return;
     Object.assign(job, { wantsSend: false, interrupted: false, deployedAt: undefined, sentHere: true, dueAt: undefined, newPassword: false });
-    const sender = this.#sender(row.sourceKey);
+    const sender = this.#sender(row);
     // Its source may have gone while this was written down; the next one sends it.
     if (sender === undefined) job.wantsSend = true;
     else sender.send(core.token(row), row.path ?? core.workFolder(row.id), row.topic);

@@ -33,6 +33,8 @@ export interface JobRow extends Job {
   readonly crashes: number;
   /** The finish node that a message of the current attempt has visited first. */
   readonly finishNode?: string;
+  /** The source node that took it in, where it is one whose jobs stay its own. */
+  readonly node?: string;
 }
 
 export interface NewJob {
@@ -43,6 +45,7 @@ export interface NewJob {
   readonly issuer?: string;
   readonly topic?: string;
   readonly study?: string;
+  readonly node?: string;
   /** JSON. */
   readonly origin?: string;
   /** The job from whose quarantine its files are. */
@@ -148,6 +151,7 @@ export interface QuarantineRow {
 export interface QuarantineSource {
   readonly name: string;
   readonly sourceKey: SourceKey;
+  readonly node?: string;
   readonly issuer?: string;
   readonly topic?: string;
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { listenSettings } from '../../../nodes/engine/dimse/listen-settings';
 import { Receiver } from '../../../nodes/engine/dimse/receive';
 import { createLedger } from '../../../nodes/engine/ledger/ledger';
 import type { Ledger } from '../../../nodes/engine/ledger/ledger-types';
-import type { JobToken } from '../../../nodes/engine/model';
+import type { JobId, JobToken } from '../../../nodes/engine/model';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { CT, EXPLICIT, RawClient, dataSet, dataSetOf, namesIn, temporaryFolder, until } from '../../support/listening';
 
@@ -16,24 +17,59 @@ const settings = (directory: string, slots: number) => ({
   policy: { delay: 60_000, factor: 2, cap: 60_000, jitter: 0, maximumAge: 3_600_000 },
 });
 
-/** A listener on a real ledger, with a source that owns what it receives. */
-async function site(ledger: Ledger): Promise<{ receiver: Receiver; port: number; sent: Array<{ token: JobToken; path: string }> } & AsyncDisposable> {
+interface Listener extends AsyncDisposable {
+  readonly receiver: Receiver;
+  readonly port: number;
+  readonly sent: Array<{ token: JobToken; path: string }>;
+}
+
+/** What a c-store-in does: listens, and is the source of what it receives. Its AE title makes its source key. */
+async function listen(ledger: Ledger, { node = 'one', aet = 'EXDICOM', quiet = 100 }: { readonly node?: string; readonly aet?: string; readonly quiet?: number } = {}): Promise<Listener> {
   const sent: Array<{ token: JobToken; path: string }> = [];
-  const receiver = new Receiver({
-    ledger, settings: listenSettings({ port: 0, aet: 'EXDICOM' }), quiet: 100, prefix: 'c-store-in', send: (token, path) => { sent.push({ token, path }); },
-  });
-  await ledger.open();
-  const attached = ledger.attachSource({ sourceKey: receiver.sourceKey, send: (token, path) => { sent.push({ token, path }); }, dispose: () => Promise.resolve() });
-  ledger.started();
+  const note = (token: JobToken, path: string): void => { sent.push({ token, path }); };
+  const receiver = new Receiver({ ledger, settings: listenSettings({ port: 0, aet, checkCalledAET: false }), node, quiet, prefix: 'c-store-in', send: note });
   const port = await receiver.start();
+  const attached = ledger.attachSource({ sourceKey: receiver.sourceKey, node, send: note, dispose: () => Promise.resolve() });
+  ledger.started();
   return {
     receiver, port, sent,
     [Symbol.asyncDispose]: async () => {
       await receiver.stop();
       attached[Symbol.dispose]();
+    },
+  };
+}
+
+/** A listener on a real ledger, with a source that owns what it receives. */
+async function site(ledger: Ledger): Promise<Listener> {
+  await ledger.open();
+  const listener = await listen(ledger);
+  return {
+    ...listener,
+    [Symbol.asyncDispose]: async () => {
+      await listener[Symbol.asyncDispose]();
       await ledger.close();
     },
   };
+}
+
+async function opened(directory: string): Promise<{ readonly ledger: Ledger } & AsyncDisposable> {
+  const ledger = createLedger('received', settings(directory, 4));
+  await ledger.open();
+  return { ledger, [Symbol.asyncDispose]: () => ledger.close() };
+}
+
+const NEVER = 60_000;
+
+/** A ledger in which a node has been told to listen elsewhere with a study of two instances not yet quiet. */
+async function leftStudy(directory: string): Promise<{ readonly ledger: Ledger; readonly job: JobId } & AsyncDisposable> {
+  const { ledger, ...ending } = await opened(directory);
+  {
+    await using before = await listen(ledger, { quiet: NEVER });
+    assert.deepEqual(await send(before.port, ['2.25.1', '2.25.1.1'], ['2.25.1', '2.25.1.2']), [0, 0]);
+  }
+  const [job] = await ledger.jobs({ state: 'receiving' });
+  return { ledger, job: job!.id, ...ending };
 }
 
 async function send(port: number, ...sops: ReadonlyArray<readonly [study: string, sop: string]>): Promise<Array<number | undefined>> {
@@ -89,4 +125,46 @@ void test('what was answered with success is there after the process was killed,
   const spool = await second.spool(listener.sent[0]!.token.id);
   assert.deepEqual(spool.map((item) => dataSetOf(item.path)), [dataSet({ sopInstanceUID: '2.25.1.1', studyInstanceUID: '2.25.1' })]);
   assert.deepEqual(namesIn(join(folder.path, 'work')).filter((name) => name.startsWith('incoming-')).length, 1);
+});
+
+void test('a node that listens elsewhere completes what it had begun to receive, also after a restart, and is the source of that job', async () => {
+  using folder = temporaryFolder();
+  {
+    await using left = await leftStudy(folder.path);
+    assert.equal(left.ledger.status().orphaned, 1);
+  }
+  await using restarted = await opened(folder.path);
+  const { ledger } = restarted;
+  await using elsewhere = await listen(ledger, { aet: 'ELSEWHERE' });
+  await until(() => elsewhere.sent.length === 1);
+  const { token } = elsewhere.sent[0]!;
+  assert.equal((await ledger.spool(token.id)).length, 2);
+  assert.equal(ledger.status().orphaned, 0);
+  // A deploy in mid-job sends it again, through the same node.
+  ledger.enter(token, 'extract').interrupt();
+  ledger.started();
+  await until(() => elsewhere.sent.length === 2);
+  assert.equal(elsewhere.sent[1]!.token.id, token.id);
+});
+
+void test('what comes of the study to the new place joins what came to the old one', async () => {
+  using folder = temporaryFolder();
+  await using left = await leftStudy(folder.path);
+  await using elsewhere = await listen(left.ledger, { aet: 'ELSEWHERE', quiet: 300 });
+  assert.deepEqual(await send(elsewhere.port, ['2.25.1', '2.25.1.3']), [0]);
+  await until(() => elsewhere.sent.length === 1);
+  assert.equal(elsewhere.sent[0]!.token.id, left.job);
+  assert.equal((await left.ledger.spool(left.job)).length, 3);
+});
+
+void test('another node has nothing of a study whose node is gone; a person cancels it, and its files are kept', async () => {
+  using folder = temporaryFolder();
+  await using left = await leftStudy(folder.path);
+  const { ledger, job } = left;
+  await using other = await listen(ledger, { node: 'two', aet: 'ELSEWHERE' });
+  await sleep(300);
+  assert.deepEqual([other.sent.length, (await ledger.job(job)).state, ledger.status().orphaned], [0, 'receiving', 1]);
+  await ledger.cancel(job);
+  await until(async () => (await ledger.job(job)).state === 'closed');
+  assert.equal(namesIn(join(ledger.folders.failed, (await ledger.job(job)).name)).filter((name) => name.endsWith('.dcm')).length, 2);
 });

@@ -156,6 +156,19 @@ test('a study that is received grows over restarts and becomes a job when it is 
   assert.deepEqual(await bench.ledger.receiving(key), []);
 });
 
+test('a study that two nodes have is completed once, and never while an instance of it is being added', async () => {
+  await using bench = await Bench.open();
+  const { token, folder } = await bench.ledger.receive({ sourceKey: 'dicom:11112' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });
+  const add = (name: string) => bench.ledger.addReceived(token.id, { path: join(folder, name) as never, name, bytes: 1, sha256: sha256(name) });
+  await add('one');
+  const [, early] = await Promise.all([add('two'), bench.ledger.completeReceived(token.id)]);
+  assert.deepEqual(early, { kind: 'refused', reason: 'slots' });
+  const [first, second, late] = await Promise.allSettled([bench.ledger.completeReceived(token.id), bench.ledger.completeReceived(token.id), add('three')]);
+  assert.deepEqual([first, second].map((one) => one.status === 'fulfilled' && one.value.kind), ['job', 'refused']);
+  assert.equal(late.status === 'rejected' && (late.reason as { code: string }).code, 'JOB_UNKNOWN');
+  assert.equal((await bench.ledger.spool(token.id)).length, 2);
+});
+
 test('what nobody else has outlives a ledger that does not know it: an older copy put back, or a new one', async () => {
   await using bench = await Bench.open();
   const { token, folder } = await bench.ledger.receive({ sourceKey: 'dicom:11112' as SourceKey, kind: 'received', prefix: 'c-store-in', study: '1.2.3' });

@@ -8,9 +8,9 @@ import { ExdicomError } from '../../../nodes/engine/errors';
 import type { ErrorCode } from '../../../nodes/engine/errors';
 import { verifyJournal } from '../../../nodes/engine/ledger/journal';
 import { Quarantine } from '../../../nodes/engine/ledger/quarantine';
-import type { Intake, LedgerSettings } from '../../../nodes/engine/ledger/ledger-types';
-import type { DicomFile, JobToken, OwnPath } from '../../../nodes/engine/model';
-import { Bench, destination, until } from './fixture';
+import type { Intake, JobSource, LedgerSettings } from '../../../nodes/engine/ledger/ledger-types';
+import type { DicomFile, JobToken, OwnPath, SourceKey } from '../../../nodes/engine/model';
+import { Bench, TestSource, destination, until } from './fixture';
 
 const pacs = destination('pacs');
 
@@ -352,4 +352,20 @@ test('the list of reasons of an older version goes with the last file', async ()
   await utimes(join(bench.ledger.folders.quarantine, 'folder-in-0001'), 1, 1);
   await bench.ledger.discard(token.id, 'all');
   assert.deepEqual(await readdir(bench.ledger.folders.quarantine), []);
+});
+
+test('what a node took in before it was told to listen elsewhere is its own still: sent again, and released from quarantine', async () => {
+  await using bench = await Bench.open();
+  const moved = Object.assign(new TestSource('dicom:PACS@127.0.0.1:2' as SourceKey), { node: 'listener' });
+  bench.ledger.attachSource(moved);
+  bench.ledger.started();
+  const token = await withQuarantine(bench, { sourceKey: 'dicom:PACS@127.0.0.1:1' as SourceKey, node: 'listener' });
+  assert.deepEqual(moved.disposed.map(({ job }) => job.id), [token.id]);
+  const released = await bench.ledger.release(token.id, 'all', 'Ultrasound');
+  await until(() => moved.sent.some(({ token: { id } }) => id === released.id));
+  const file = await bench.file('kept', 'kept');
+  Object.assign(moved, { again: ((_job, take) => take({ kind: 'file', items: [file] })) satisfies JobSource['again'] });
+  const again = await bench.ledger.sendAgain(token.id);
+  await until(() => moved.sent.some(({ token: { id } }) => id === again.id));
+  assert.deepEqual(bench.source.sent, []);
 });

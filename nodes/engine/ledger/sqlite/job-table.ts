@@ -149,6 +149,7 @@ export class JobTable {
         policy: row['policy'] === null ? undefined : JSON.parse(String(row['policy'])) as RetryPolicy,
         notBefore: number(row['not_before']),
         finishNode: text(row['finish_node']),
+        node: text(row['node']),
       }),
     };
   }

@@ -60,11 +60,11 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
       const n = Number(database.get("INSERT INTO meta (name, value) VALUES ('jobs', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value")?.['value']);
       database.makeKey(n);
       const now = Date.now();
-      const { issuer, topic, study, releaseOf } = job;
+      const { issuer, topic, study, releaseOf, node } = job;
       database.run(
-        `INSERT INTO job (n, id, name, source_key, kind, state, attempt, created_at, updated_at, release_of, issuer_mark, origin_mark, sealed, sealed_origin)
-         VALUES (?, ?, ?, ?, ?, 'receiving', 0, ?, ?, ?, ?, ?, ?, ?)`,
-        n, job.id, `${job.prefix} ${String(n).padStart(4, '0')}`, job.sourceKey, job.kind, now, now, releaseOf, database.mark(issuer ?? ''),
+        `INSERT INTO job (n, id, name, source_key, kind, state, attempt, created_at, updated_at, node, release_of, issuer_mark, origin_mark, sealed, sealed_origin)
+         VALUES (?, ?, ?, ?, ?, 'receiving', 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        n, job.id, `${job.prefix} ${String(n).padStart(4, '0')}`, job.sourceKey, job.kind, now, now, node, releaseOf, database.mark(issuer ?? ''),
         job.origin === undefined ? undefined : database.mark(job.origin), database.seal(n, { issuer, topic, study }), database.seal(n, job.origin),
       );
       table.event(job.id, 'receiving');

@@ -43,7 +43,7 @@ export const selectQuarantine = (database: Database, rest: string, ...values: Ar
 
 /** Notes one file; false where its instance is noted already. */
 export function noteQuarantine(database: Database, table: JobTable, id: JobId, { instance, code, stage, path, detail }: QuarantineRequest): boolean {
-  const { n, name, sourceKey, issuer, topic, releaseOf } = table.read(id);
+  const { n, name, sourceKey, node, issuer, topic, releaseOf } = table.read(id);
   const profile = text(database.get('SELECT profile FROM file WHERE job = ? AND path = ?', n, path)?.['profile']);
   // The original of a released file lies in quarantine as it is; it stays there, under the job that it came from.
   const elsewhere = releaseOf !== undefined && profile === undefined;
@@ -55,7 +55,7 @@ export function noteQuarantine(database: Database, table: JobTable, id: JobId, {
   ) > 0;
   if (!elsewhere && database.get('SELECT 1 FROM quarantine_source WHERE job = ?', id) === undefined) {
     const key = randomBytes(32);
-    database.run('INSERT INTO quarantine_source (job, name, source_key, key, sealed) VALUES (?, ?, ?, ?, ?)', id, name, sourceKey, key, sealWith(key, { issuer, topic }));
+    database.run('INSERT INTO quarantine_source (job, name, source_key, node, key, sealed) VALUES (?, ?, ?, ?, ?, ?)', id, name, sourceKey, node, key, sealWith(key, { issuer, topic }));
   }
   return noted;
 }
@@ -143,7 +143,7 @@ export function quarantineOperations(database: Database, table: JobTable): Synch
       if (row === undefined) return undefined;
       const { key, sealed } = row;
       const about = key instanceof Uint8Array && sealed instanceof Uint8Array ? unsealWith(key, sealed) as { issuer?: string; topic?: string } : {};
-      return { name: String(row['name']), sourceKey: row['source_key'] as SourceKey, ...present(about) };
+      return { name: String(row['name']), sourceKey: row['source_key'] as SourceKey, ...present({ node: text(row['node']), ...about }) };
     },
 
     releasedInto(id: JobId) {

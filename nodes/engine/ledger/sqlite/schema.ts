@@ -123,5 +123,11 @@ ALTER TABLE instance ADD COLUMN sha256 TEXT;
 UPDATE instance SET sha256 = (SELECT file.sha256 FROM file WHERE file.job = instance.job AND file.instance = instance.n AND file.stage = 'extract');
 `;
 
+/** The node that took a job in, where that node's jobs stay its own when it is told to listen elsewhere. */
+const TAKEN_BY = `
+ALTER TABLE job ADD COLUMN node TEXT;
+ALTER TABLE quarantine_source ADD COLUMN node TEXT;
+`;
+
 /** Migration n takes a database from version n to n + 1. */
-export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL, QUARANTINE, RETRY, OPERATING, INSTANCE_FILE];
+export const MIGRATIONS: readonly string[] = [TABLES, JOURNAL, QUARANTINE, RETRY, OPERATING, INSTANCE_FILE, TAKEN_BY];

@@ -1,0 +1,56 @@
+/** Studies that are on their way in while their listener is changed in the editor. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { JobToken } from '../../nodes/engine/model';
+import { CT, EXPLICIT, RawClient, dataSet } from '../support/listening';
+import { NodeRed } from '../support/node-red';
+import type { FlowNode } from '../support/node-red';
+import { freePort } from '../support/orthanc';
+
+const at = { z: 'f', x: 0, y: 0 };
+
+/** A listener that waits long before a study is quiet, unless told otherwise. */
+function flows(port: number, properties: object = {}): FlowNode[] {
+  return [
+    { id: 'f', type: 'tab', label: 'receiving' },
+    { id: 'ledger', type: 'exdicom-ledger', name: '', directory: 'data', quiet: '1', reserve: '1' },
+    { id: 'receive', type: 'exdicom-c-store-in', name: '', ledger: 'ledger', port: String(port), aet: 'EXDICOM', quiet: '3600', ...at, wires: [['d-receive']], ...properties },
+    { id: 'd-receive', type: 'debug', active: false, ...at, wires: [] },
+  ];
+}
+
+async function send(port: number, ...sops: readonly string[]): Promise<void> {
+  using client = new RawClient(port);
+  await client.associate([[CT, EXPLICIT]]);
+  for (const sopInstanceUID of sops) {
+    client.send(client.storeRequest(sopInstanceUID), client.value(1, 2, dataSet({ sopInstanceUID, studyInstanceUID: '2.25.1' })));
+    assert.equal(await client.status(), 0);
+  }
+}
+
+const jobsAt = (red: NodeRed, node: string): string[] => red.at(node).map(({ job }) => (job as JobToken).name);
+
+describe('a study on its way in', () => {
+  for (const deploy of ['nodes', 'full'] as const) {
+    it(`goes on where its listener gets another port by a deploy of ${deploy === 'nodes' ? 'the node' : 'everything'}`, async () => {
+      const [port, other] = [await freePort(), await freePort()];
+      await using red = await NodeRed.start({ flows: flows(port) });
+      await red.until(() => red.status('receive') === 'idle');
+      await send(port, '2.25.1.1', '2.25.1.2');
+      await red.deploy(flows(other, { quiet: '1' }), deploy);
+      await red.until(() => jobsAt(red, 'd-receive').length > 0);
+      assert.deepEqual(jobsAt(red, 'd-receive'), ['c-store-in 0001']);
+    });
+  }
+
+  it('goes on where its listener has another port and AE title after a kill', async () => {
+    const [port, other] = [await freePort(), await freePort()];
+    await using red = await NodeRed.start({ flows: flows(port) });
+    await red.until(() => red.status('receive') === 'idle');
+    await send(port, '2.25.1.1', '2.25.1.2');
+    await red.kill();
+    await using again = await NodeRed.start({ userDir: red.userDir, flows: flows(other, { quiet: '1', aet: 'ELSEWHERE' }) });
+    await again.until(() => jobsAt(again, 'd-receive').length > 0);
+    assert.deepEqual(jobsAt(again, 'd-receive'), ['c-store-in 0001']);
+  });
+});
