@@ -39,6 +39,8 @@ export class StorageListener implements AsyncDisposable {
   readonly #settings: ListenSettings;
   readonly #sink: StorageSink;
   readonly #servings = new Set<Serving>();
+  /** Connections as they were taken, those in a TLS handshake among them. */
+  readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #nextId = 1;
   #status: ListenerStatus = { associations: 0, stored: 0, bytes: 0, notStored: 0, refused: 0 };
@@ -57,17 +59,13 @@ export class StorageListener implements AsyncDisposable {
    * @throws {ExdicomError} LISTEN_FAILED, TLS_FAILED
    */
   async start(): Promise<number> {
-    const { tls, host, port, associations } = this.#settings;
-    const server = this.#open();
-    // Those being told that there is no room, or that they are not let in, come on top.
+    const { host, port, associations } = this.#settings;
+    const serve = this.#openTls() ?? ((socket: Socket): void => { this.#accept(socket); });
+    const server = createServer((socket) => {
+      if (this.#admits(socket)) serve(socket);
+    });
+    // Those being told that there is no room come on top.
     server.maxConnections = associations + SPARE_CONNECTIONS;
-    server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => { this.#accept(socket); });
-    if (tls !== undefined) {
-      server.on('tlsClientError', (_error, socket: Socket) => {
-        socket.destroy();
-        this.#refused('the TLS handshake failed');
-      });
-    }
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(new ExdicomError('LISTEN_FAILED', { detail: LISTEN_WORDS[error.code ?? ''] ?? 'listening failed', origin: error }));
@@ -95,6 +93,8 @@ export class StorageListener implements AsyncDisposable {
     const timer = setTimeout(() => { for (const serving of this.#servings) serving.destroy(); }, STOP_GRACE);
     await Promise.all([...this.#servings].map(({ done }) => done));
     clearTimeout(timer);
+    // Those that never came to an association, as in a handshake that its other side does not go on with.
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
@@ -102,23 +102,36 @@ export class StorageListener implements AsyncDisposable {
     await this.stop();
   }
 
-  #open(): Server {
+  /** What a connection goes through before it is served; undefined without TLS. @throws {ExdicomError} TLS_FAILED */
+  #openTls(): ((socket: Socket) => void) | undefined {
     const { tls, timeouts } = this.#settings;
-    if (tls === undefined) return createServer();
+    if (tls === undefined) return undefined;
     try {
-      return createTlsServer({ handshakeTimeout: timeouts.association, ...tls });
+      const server = createTlsServer({ handshakeTimeout: timeouts.association, ...tls }, (socket) => { this.#accept(socket); });
+      server.on('tlsClientError', (_error, socket: Socket) => {
+        socket.destroy();
+        this.#refused('the TLS handshake failed');
+      });
+      return (socket) => { server.emit('connection', socket); };
     } catch (thrown) {
       throw new ExdicomError('TLS_FAILED', { stage: 'receive', detail: 'our certificate, key or authority cannot be read', origin: thrown });
     }
   }
 
-  #accept(socket: Socket): void {
+  /** Looks at the address first: who is not on the list gets no handshake, and holds no place by one. */
+  #admits(socket: Socket): boolean {
     if (!this.#settings.isAllowed(socket.remoteAddress ?? '')) {
       socket.on('error', () => { /* it goes anyway */ });
       socket.destroy();
       this.#refused('address is not on the list');
-      return;
+      return false;
     }
+    this.#sockets.add(socket);
+    socket.once('close', () => { this.#sockets.delete(socket); });
+    return true;
+  }
+
+  #accept(socket: Socket): void {
     const serving = new Serving(socket, this.#nextId++, this.#settings, this.#sink, {
       opened: (_association: IncomingAssociation) => { this.#update({ associations: this.#established() }); },
       refused: (reason) => { this.#refused(reason); },

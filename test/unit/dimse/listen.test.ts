@@ -424,3 +424,21 @@ void test('a port that is taken: LISTEN_FAILED, in words', async () => {
   assert.equal(await listener.start(), port, 'the same listener can try again');
   await listener.stop();
 });
+
+void test('a TLS handshake that its other side never goes on with keeps no listener from stopping', async () => {
+  await using server = await listening({ tls: {} });
+  using client = new RawClient(server.port);
+  await until(() => client.socket.readyState === 'open');
+  await pause(50);
+  const start = performance.now();
+  await server.listener.stop();
+  assert.ok(performance.now() - start < 3_000);
+  await until(() => client.closed);
+});
+
+void test('who is not on the list is closed at a TLS port without a handshake, and holds no place there', async () => {
+  await using server = await listening({ tls: {}, addresses: ['192.0.2.1'] });
+  using client = new RawClient(server.port);
+  await until(() => client.closed);
+  assert.equal(server.listener.status.lastRefusal, 'address is not on the list');
+});
