@@ -50,9 +50,9 @@ const isAeTitle = (given: string): boolean => /^[ -[\]-~]{1,16}$/.test(given);
 export const aeTitle = (label: string, options?: Options): Validator => text(label, (given) =>
   isAeTitle(given) ? undefined : { key: 'validate.aeTitle' }, options);
 
-/** A host name or an IP address: no scheme, no port, no path. */
+/** A host name or an IP address, of version 6 in brackets or without: no scheme, no port, no path. */
 export const host = (label: string, options?: Options): Validator => text(label, (given) =>
-  isHostName(given) || isIpAddress(given) ? undefined : { key: 'validate.host' }, options);
+  isHostName(given) || isIpAddress(given.replace(/^\[(.*:.*)\]$/, '$1')) ? undefined : { key: 'validate.host' }, options);
 
 // What ends in a number is no name but an IPv4 address, right or wrong.
 const isHostName = (given: string): boolean =>

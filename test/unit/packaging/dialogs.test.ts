@@ -143,8 +143,8 @@ describe('the dialogs', () => {
     const listener = nodes.get('c-store-in')!;
     for (const value of ['1', '65535', ' 104 ']) assert.equal(validate(pacs, 'port', value), true, value);
     for (const value of ['0', '65536', '1.5', '-1', 'dicom']) assert.equal(typeof validate(pacs, 'port', value), 'string', value);
-    for (const value of ['pacs', 'pacs.hospital.example', '10.0.0.7', '::1', 'fe80::1%eth0', 'pacs_1']) assert.equal(validate(pacs, 'host', value), true, value);
-    for (const value of ['', 'http://pacs', 'pacs:104', 'a b', 'pacs/', '300.1.1.1x/', '10.0.0.400', '10.0.0', '10.0.0.0.7']) assert.equal(typeof validate(pacs, 'host', value), 'string', value);
+    for (const value of ['pacs', 'pacs.hospital.example', '10.0.0.7', '::1', '[::1]', 'fe80::1%eth0', 'pacs_1']) assert.equal(validate(pacs, 'host', value), true, value);
+    for (const value of ['', 'http://pacs', 'pacs:104', 'a b', 'pacs/', '300.1.1.1x/', '10.0.0.400', '10.0.0', '10.0.0.0.7', '[pacs]', '[::1]:104']) assert.equal(typeof validate(pacs, 'host', value), 'string', value);
     for (const value of ['A', 'EXDICOM-PACS', 'SIXTEEN_LETTERS_']) assert.equal(validate(pacs, 'aet', value), true, value);
     for (const value of ['', 'SEVENTEEN_LETTERS', 'A\\B', 'ÄRZTE', 'A\tB']) assert.equal(typeof validate(pacs, 'aet', value), 'string', value);
     assert.equal(validate(pacs, 'queryPort', ''), true);
