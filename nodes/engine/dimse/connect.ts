@@ -69,8 +69,10 @@ export function socketError(thrown: unknown, peer: Peer, stage: 'connecting' | '
     return new ExdicomError('PEER_UNREACHABLE', { detail: UNREACHABLE_WORDS[code] ?? 'connecting failed', destination, origin: thrown });
   }
   if (code === 'ETIMEDOUT') return new ExdicomError('PEER_TIMEOUT', { detail: 'connection lost', destination, origin: thrown });
-  return new ExdicomError('PEER_CLOSED', { detail: stage === 'connecting' ? 'while the connection was made' : 'connection broken', destination, origin: thrown });
+  return new ExdicomError('PEER_CLOSED', { detail: stage === 'connecting' ? whileConnecting(peer) : 'connection broken', destination, origin: thrown });
 }
+
+const whileConnecting = ({ tls }: Peer): string => (tls === undefined ? 'while the connection was made' : 'in the TLS handshake: does the port speak TLS?');
 
 /**
  * Opens the connection, Nagle's algorithm off.
@@ -109,7 +111,7 @@ export function openSocket(peer: Peer, signal: AbortSignal): Promise<Socket> {
     };
     const aborted = (): void => { end(signal.reason); };
     const failed = (error: Error): void => { end(socketError(error, peer, 'connecting')); };
-    const closed = (): void => { end(new ExdicomError('PEER_CLOSED', { detail: 'while the connection was made', destination: peer.address })); };
+    const closed = (): void => { end(new ExdicomError('PEER_CLOSED', { detail: whileConnecting(peer), destination: peer.address })); };
     const connected = (): void => {
       settle();
       socket.setNoDelay(true);
@@ -117,7 +119,9 @@ export function openSocket(peer: Peer, signal: AbortSignal): Promise<Socket> {
     };
     const ready = peer.tls === undefined ? 'connect' : 'secureConnect';
     const timer = setTimeout(() => {
-      end(new ExdicomError('PEER_UNREACHABLE', { detail: `no answer within ${peer.timeouts.connect / 1000} s`, destination: peer.address }));
+      // A port without TLS waits for the rest of what it takes for a PDU.
+      const what = peer.tls === undefined || socket.connecting ? 'no answer' : 'connected, but the TLS handshake had no answer';
+      end(new ExdicomError('PEER_UNREACHABLE', { detail: `${what} within ${peer.timeouts.connect / 1000} s`, destination: peer.address }));
     }, peer.timeouts.connect);
     signal.addEventListener('abort', aborted, { once: true });
     socket.on('error', failed);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import dns from 'node:dns';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { echo } from '../../../nodes/engine/dimse/echo';
@@ -100,6 +101,14 @@ void test('TLS towards a port that does not speak it: TLS_FAILED', async () => {
   await using scp = await startFaultScp({ associate: () => ({ bytes: GARBAGE }) });
   // The peer reads our hello as PDUs and waits for the rest, or answers with something that is no TLS.
   await assert.rejects(echo(peerAt(scp.port, { tls: {} }), never), (error: unknown) => error instanceof ExdicomError && ['TLS_FAILED', 'PEER_CLOSED', 'PEER_UNREACHABLE'].includes(error.code));
+});
+
+void test('TLS towards a port that is silent is told from a host that does not answer', async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1');
+  t.after(() => { silent.close(); });
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  await assert.rejects(echo(peerAt(port, { tls: {}, timeouts: { ...TIMEOUTS, connect: 300 } }), never), failing('PEER_UNREACHABLE', /TLS handshake had no answer within 0.3 s/));
 });
 
 void test('an abort while the peer is silent ends at once with the reason of the signal', async () => {
