@@ -8,6 +8,7 @@ import { Source } from '../runtime/source';
 import { onlyCopies } from '../runtime/only-copy';
 import { StatusLine } from '../runtime/status';
 import { serverTls } from '../runtime/tls';
+import { Refusals } from './refusals';
 import { defaults } from './properties';
 import type { CStoreInProperties } from './properties';
 
@@ -20,6 +21,7 @@ export = (RED: Red): void => {
     const source = new Source(RED, node, saved.ledger, status, async (ledger, signal) => {
       const issuer = settings.text('issuer');
       const tls = serverTls(RED, settings.text('tls'), settings.boolean('clientCertificate'));
+      const refusals = new Refusals((reason) => { node.warn(`a caller was not let in: ${reason}`); });
       let stored = 0;
       let working = false;
       let held = false;
@@ -42,6 +44,7 @@ export = (RED: Red): void => {
         send: (token, path) => { source.send(token, path, undefined); },
         onError: (error) => { status.failed(error); },
         onStatus: ({ receiving, associations, ...counts }) => {
+          refusals.note(counts);
           held = ledger.held({ source: receiver.sourceKey }) !== undefined;
           const fresh = counts.stored - stored;
           // An association that brings nothing, as of a C-ECHO, changes nothing.

@@ -54,3 +54,21 @@ describe('a study on its way in', () => {
     assert.deepEqual(jobsAt(again, 'd-receive'), ['c-store-in 0001']);
   });
 });
+
+describe('a listener', () => {
+  it('says in the log why a caller is not let in, once for each reason', async () => {
+    const port = await freePort();
+    await using red = await NodeRed.start({ flows: flows(port, { checkAet: true }) });
+    await red.until(() => red.status('receive') === 'idle');
+    for (const called of ['WRONG', 'WRONG', 'EXDICOM', 'WRONG']) {
+      using client = new RawClient(port);
+      await client.associate([[CT, EXPLICIT]], { called });
+    }
+    using tls = new RawClient(port);
+    tls.send(Buffer.from('16030100050100000100', 'hex'));
+    await tls.next();
+    const told = (): string[] => red.logs.flatMap(({ text }) => (text.includes('not let in') ? [text.replace(/^.*?a caller/, 'a caller')] : []));
+    await red.until(() => told().length > 1);
+    assert.deepEqual(told(), ['a caller was not let in: called AE title is not ours', 'a caller was not let in: no association request: TLS, or no DICOM at all']);
+  });
+});

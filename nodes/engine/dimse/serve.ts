@@ -129,7 +129,9 @@ export class Serving {
       if (await this.#negotiate(id)) await this.#messages();
     } catch (thrown) {
       // Whatever it is, the sender has no success and sends again; what is ours to tell was told by status.
-      const reason = thrown instanceof ExdicomError && thrown.code === 'PEER_PROTOCOL' ? AbortReason.invalidParameter : AbortReason.unspecified;
+      const isProtocol = thrown instanceof ExdicomError && thrown.code === 'PEER_PROTOCOL';
+      const reason = isProtocol ? AbortReason.invalidParameter : AbortReason.unspecified;
+      if (isProtocol && this.#association === undefined) this.#report.refused('no association request: TLS, or no DICOM at all');
       if (!this.#socket.destroyed && this.#socket.writable) await this.#end(encodeProviderAbort(reason));
     } finally {
       this.#socket.destroy();
