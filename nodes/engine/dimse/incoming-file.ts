@@ -62,6 +62,8 @@ export class IncomingFile {
   }
 
   #take(bytes: Buffer): void {
+    // Nothing of it would ever be written, and it holds all that arrived with it.
+    if (bytes.length === 0) return;
     this.#hash.update(bytes);
     this.#gathered.push(bytes);
     this.#held += bytes.length;
