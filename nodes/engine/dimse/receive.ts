@@ -60,6 +60,8 @@ const LONGEST_HOLD = 5 * 60_000;
 const FIRST_RETRY = 2_000;
 const LONGEST_RETRY = 60_000;
 const IDENTIFY_LIMIT = 60_000;
+/** Milliseconds in which an instance that has arrived may still be kept when the node closes. */
+const STOP_GRACE = 2_000;
 /** Milliseconds between attempts to listen. */
 const LISTEN_AGAIN = 5_000;
 
@@ -160,7 +162,10 @@ export class Receiver implements AsyncDisposable {
 
   /** Stops listening. Studies that are on their way in stay so in the ledger; the next start completes them. */
   async stop(): Promise<void> {
+    // The listener waits for what is being kept, and that may wait for a worker that has other things to do.
+    const timer = setTimeout(() => { this.#stopped.abort(); }, STOP_GRACE);
     await this.#listener.stop();
+    clearTimeout(timer);
     this.#stopped.abort();
     for (const opening of this.#studies.values()) {
       const [study] = await Promise.allSettled([opening]);

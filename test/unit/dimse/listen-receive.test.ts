@@ -255,3 +255,22 @@ void test('a stop leaves a study that is not quiet as receiving, and sends nothi
   assert.deepEqual(site.sent, []);
   assert.equal(site.ledger.all[0]!.state, 'receiving');
 });
+
+void test('a stop does not wait for a worker that is busy with other things: what it was to look at has no answer', async () => {
+  let asked = false;
+  await using site = await receiving({
+    identify: (_path, signal) => new Promise((_resolve, reject) => {
+      asked = true;
+      signal.addEventListener('abort', () => { reject(new Error('stopped')); });
+    }),
+  });
+  using client = new RawClient(site.port);
+  await client.associate([[CT, EXPLICIT]]);
+  const statuses = send(client, { sop: '1.2.3.1' });
+  await until(() => asked);
+  const start = performance.now();
+  await Promise.race([site.receiver.stop(), pause(5_000)]);
+  assert.ok(performance.now() - start < 3_000);
+  assert.deepEqual(await statuses, [undefined]);
+  assert.deepEqual(site.ledger.all, []);
+});
