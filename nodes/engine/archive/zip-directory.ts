@@ -1,6 +1,6 @@
 /**
  * The central directory of a zip file (APPNOTE 6.3.10): the only place that is believed. Local headers are asked for nothing
- * but where the data begins.
+ * but where the data begins, and which of two entries is damaged that claim the same bytes.
  */
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
@@ -8,6 +8,8 @@ import type { ByteSource } from './byte-source';
 import type { RawName } from './names';
 import { RATIO_FROM } from './settings';
 import type { ExtractLimits } from './settings';
+import { readExtras } from './zip-extras';
+import { evidenceFor, isLocalHeader, LOCAL_SIZE } from './zip-local';
 import { isSupported } from './zip-methods';
 
 export interface AesParameters {
@@ -43,10 +45,7 @@ const END = 0x06054b50;
 const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
-const LOCAL = Buffer.from('504b0304', 'hex');
 const END_SIZE = 22;
-/** Of a local header without name and extra field: the least that an entry has in front of its data. */
-const LOCAL_SIZE = 30;
 const COMMENT_MAX = 0xffff;
 /** Bytes of the directory per entry that are read at most, on average: long names and extra fields for all only exist to hurt. */
 const BYTES_PER_ENTRY = 512;
@@ -128,28 +127,6 @@ function findEnd(source: ByteSource): { readonly end: End; readonly position: nu
   throw volumesMissing ? new ExdicomError('MISSING_VOLUME') : damaged();
 }
 
-interface Extras {
-  zip64: Buffer | undefined;
-  unicodePath: Buffer | undefined;
-  aes: Buffer | undefined;
-}
-
-function readExtras(extra: Buffer): Extras {
-  const found: Extras = { zip64: undefined, unicodePath: undefined, aes: undefined };
-  for (let at = 0; at + 4 <= extra.length;) {
-    const id = extra.readUInt16LE(at);
-    const length = extra.readUInt16LE(at + 2);
-    const value = extra.subarray(at + 4, at + 4 + length);
-    if (value.length === length) {
-      if (id === 0x0001) found.zip64 = value;
-      else if (id === 0x7075) found.unicodePath = value;
-      else if (id === 0x9901) found.aes = value;
-    }
-    at += 4 + length;
-  }
-  return found;
-}
-
 const AES_KEYS: Readonly<Record<number, number>> = { 1: 16, 2: 24, 3: 32 };
 
 interface Place {
@@ -167,7 +144,7 @@ function unwrapped(source: ByteSource, end: number): Place['offsetOf'] {
   let free = 0;
   return (written, packed) => {
     for (let offset = written; offset + LOCAL_SIZE <= end; offset += 2 ** 32) {
-      if (offset < free || !source.read(offset, 4).equals(LOCAL)) continue;
+      if (offset < free || !isLocalHeader(source.read(offset, 4))) continue;
       free = offset + LOCAL_SIZE + packed;
       return offset;
     }
@@ -244,13 +221,38 @@ function readEntry(directory: Buffer, at: number, source: ByteSource, place: Pla
   };
 }
 
-/** Entries must not share bytes: that is how a few kilobytes become petabytes. */
-function refuseOverlaps(entries: readonly ZipEntry[]): void {
-  const placed = entries.filter(({ packed, refused }) => packed > 0 && refused !== 'ENTRY_DAMAGED').toSorted((a, b) => a.offset - b.offset);
-  for (const [i, entry] of placed.entries()) {
-    const following = placed[i + 1];
-    if (following !== undefined && entry.offset + LOCAL_SIZE + entry.packed > following.offset) throw new ExdicomError('LIMIT_OVERLAP');
+/** Where an entry that is not damaged ends at the earliest. */
+const endOf = ({ offset, packed }: ZipEntry): number => offset + LOCAL_SIZE + packed;
+
+/** Those of these entries, sorted by their offsets, that share bytes with another one. */
+function overlapping(placed: readonly ZipEntry[]): readonly ZipEntry[] {
+  let reach = -1;
+  return placed.filter((entry, i) => {
+    const shares = reach > entry.offset || endOf(entry) > (placed[i + 1]?.offset ?? Infinity);
+    reach = Math.max(reach, endOf(entry));
+    return shares;
+  });
+}
+
+/**
+ * Entries must not share bytes: that is how a few kilobytes become petabytes. Where some do, those are damaged that have no
+ * local header where the directory says, then those whose local header says something else; where others are left that share
+ * bytes, the archive was made so.
+ * @throws {ExdicomError} LIMIT_OVERLAP.
+ */
+function refuseOverlaps(entries: readonly ZipEntry[], source: ByteSource, end: number): readonly ZipEntry[] {
+  let placed = entries.filter(({ packed, refused }) => packed > 0 && refused !== 'ENTRY_DAMAGED').toSorted((a, b) => a.offset - b.offset);
+  let shared = overlapping(placed);
+  if (shared.length === 0) return entries;
+  const evidence = new Map(shared.map((entry) => [entry, evidenceFor(source, entry, end)]));
+  const dropped = new Set<ZipEntry>();
+  for (const least of ['name', 'all'] as const) {
+    for (const entry of shared) if (evidence.get(entry) === 'none' || (least === 'all' && evidence.get(entry) === 'name')) dropped.add(entry);
+    placed = placed.filter((entry) => !dropped.has(entry));
+    shared = overlapping(placed);
+    if (shared.length === 0) return entries.map((entry) => (dropped.has(entry) ? { ...entry, refused: entry.refused ?? 'ENTRY_DAMAGED' } : entry));
   }
+  throw new ExdicomError('LIMIT_OVERLAP');
 }
 
 /**
@@ -281,8 +283,7 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   }
   // Without zip64 the count is kept in 16 bits; some writers let it wrap.
   if (end.zip64 ? seen !== end.count : (seen & 0xffff) !== end.count) throw damaged();
-  refuseOverlaps(entries);
-  return { entries, end: position };
+  return { entries: refuseOverlaps(entries, source, position), end: position };
 }
 
 /** What stands at the end, as far as can be told without reading the directory: `volumes` where it tells of more of them than there are. */

@@ -15,6 +15,7 @@ import type { SettleContext, Settled, Verdict } from './settle';
 import { aesOverhead, openAes, openZipCrypto, zipCryptoOverhead } from './zip-decrypt';
 import type { Decryptor } from './zip-decrypt';
 import type { ZipDirectory, ZipEntry } from './zip-directory';
+import { isLocalHeader, LOCAL_SIZE } from './zip-local';
 import { DECODERS, DEFLATED, ZSTANDARD, ZSTANDARD_BOUNDS } from './zip-methods';
 
 export interface ZipShare {
@@ -56,9 +57,9 @@ function entryFault(thrown: unknown): ErrorCode | undefined {
 
 /** Where the entry's data begins: its local header says so (APPNOTE 4.3.7). */
 function locate(source: ByteSource, entry: ZipEntry, end: number): { readonly start: number; readonly length: number } {
-  const header = source.view(entry.offset, 30);
-  if (header.length < 30 || header.readUInt32LE(0) !== 0x04034b50) throw new EntryRefused('ENTRY_DAMAGED');
-  const start = entry.offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
+  const header = source.view(entry.offset, LOCAL_SIZE);
+  if (header.length < LOCAL_SIZE || !isLocalHeader(header)) throw new EntryRefused('ENTRY_DAMAGED');
+  const start = entry.offset + LOCAL_SIZE + header.readUInt16LE(26) + header.readUInt16LE(28);
   if (start + entry.packed > end) throw new EntryRefused('ENTRY_DAMAGED');
   return { start, length: entry.packed };
 }

@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { closePool } from '../../../nodes/engine/workers/pool';
 import { instance, rar, rarVolumes, zip } from '../../support/archives';
+import type { ZipSpec } from '../../support/archives';
 import { drop, story } from './dropping';
 
+const CENTRAL = Buffer.from('504b0102', 'hex');
 const one = instance({ sop: '1.2.3.1' });
 const two = instance({ sop: '1.2.3.2' });
 const three = [1, 2, 3].map((n) => ({ name: `${n}`, data: instance({ sop: `1.2.3.${n}` }) }));
@@ -42,6 +44,35 @@ describe('limits', () => {
 
   test('entries that share bytes are refused', async () => {
     const { code, stayed } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: '2', data: one, sharesDataOf: 0 }]) });
+    assert.equal(code, 'LIMIT_OVERLAP');
+    assert.deepEqual(stayed, []);
+  });
+
+  /** A zip of four images with four bytes of a directory record changed. */
+  const altered = (which: number, field: 20 | 42, value: (bytes: Buffer, record: number) => number, spec: Partial<ZipSpec> = {}): Buffer => {
+    const bytes = zip([1, 2, 3, 4].map((n) => ({ name: `${n}`, data: instance({ sop: `1.2.3.${n}`, pixels: Buffer.alloc(200 * n, n) }), ...spec })));
+    const records: number[] = [];
+    for (let at = bytes.indexOf(CENTRAL); at >= 0; at = bytes.indexOf(CENTRAL, at + 1)) records.push(at);
+    const record = records[which]!;
+    bytes.writeUInt32LE(value(bytes, record), record + field);
+    return bytes;
+  };
+  const DAMAGE: ReadonlyArray<readonly [string, 20 | 42, (bytes: Buffer, record: number) => number]> = [
+    ['an offset of 0', 42, () => 0], ['an offset into the data before', 42, (bytes, record) => bytes.readUInt32LE(record + 42) - 100], ['an offset a byte too high', 42, (bytes, record) => bytes.readUInt32LE(record + 42) + 1],
+    ['a packed size that takes in the next entry', 20, (bytes, record) => bytes.readUInt32LE(record + 20) + 64], ['a packed size up to the directory', 20, (bytes, record) => bytes.indexOf(CENTRAL) - bytes.readUInt32LE(record + 42) - 31],
+  ];
+  for (const [what, field, value] of DAMAGE) {
+    for (const spec of [{}, { method: 'deflate' }, { method: 'deflate', descriptor: true }, { encrypt: { kind: 'aes256', password: 'p' } }] satisfies ReadonlyArray<Partial<ZipSpec>>) {
+      test(`${what} costs its own entry ${JSON.stringify(spec)}`, async () => {
+        const { code, entries } = await drop({ 'a.zip': altered(2, field, value, spec) }, { passwords: ['p'] });
+        assert.equal(code, undefined);
+        assert.deepEqual(story(entries), ['instance 1', 'instance 2', 'unreadable ENTRY_DAMAGED 3', 'instance 4']);
+      });
+    }
+  }
+
+  test('of entries that share bytes though each has a header of its own none is unpacked', async () => {
+    const { code, stayed } = await drop({ 'a.zip': zip([{ name: '1', data: one, descriptor: true }, { name: '2', data: two }, { name: '3', data: one, sharesDataOf: 0 }]) });
     assert.equal(code, 'LIMIT_OVERLAP');
     assert.deepEqual(stayed, []);
   });
