@@ -4,7 +4,9 @@
  */
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
+import { BLOCK } from '../memory';
 import type { ByteSource } from './byte-source';
+import { sniff } from './format';
 import type { RawName } from './names';
 import { RATIO_FROM } from './settings';
 import type { ExtractLimits } from './settings';
@@ -41,12 +43,19 @@ export interface ZipDirectory {
   readonly end: number;
 }
 
-const END = 0x06054b50;
 const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
+const END_MARK = Buffer.from('504b0506', 'hex');
+const CENTRAL_MARK = Buffer.from('504b0102', 'hex');
 const END_SIZE = 22;
+const END64_SIZE = 56;
+const LOCATOR64_SIZE = 20;
 const COMMENT_MAX = 0xffff;
+/** Foreign bytes behind the end record that it is looked for in front of: what padding and downloads leave. */
+const TRAILING_MAX = 1 << 24;
+/** End records that are looked at: a file made of nothing else would take minutes. */
+const CANDIDATES_MAX = 20_000;
 /** Bytes of the directory per entry that are read at most, on average: long names and extra fields for all only exist to hurt. */
 const BYTES_PER_ENTRY = 512;
 
@@ -65,29 +74,37 @@ interface End {
 }
 
 /** The end record's values; the zip64 record replaces those that did not fit (APPNOTE 4.3.14). */
-function readEnd(source: ByteSource, tail: Buffer, at: number, tailStart: number): End | undefined {
+function readEnd(source: ByteSource, at: number): End | undefined {
+  const record = source.read(at, END_SIZE);
   const plain: End = {
-    disk: tail.readUInt16LE(at + 4), directoryDisk: tail.readUInt16LE(at + 6), count: tail.readUInt16LE(at + 10),
-    size: tail.readUInt32LE(at + 12), offset: tail.readUInt32LE(at + 16), position: tailStart + at, zip64: false,
+    disk: record.readUInt16LE(4), directoryDisk: record.readUInt16LE(6), count: record.readUInt16LE(10),
+    size: record.readUInt32LE(12), offset: record.readUInt32LE(16), position: at, zip64: false,
   };
-  if (at < 20 || tail.readUInt32LE(at - 20) !== LOCATOR64) return plain;
-  const stated = Number(tail.readBigUInt64LE(at - 12)) + (source.volumeStart(tail.readUInt32LE(at - 16)) ?? 0);
+  const locator = source.read(Math.max(0, at - LOCATOR64_SIZE), LOCATOR64_SIZE);
+  if (at < LOCATOR64_SIZE || locator.readUInt32LE(0) !== LOCATOR64) return plain;
+  const stated = Number(locator.readBigUInt64LE(8)) + (source.volumeStart(locator.readUInt32LE(4)) ?? 0);
   // Bytes in front of the archive shift the record; it then ends where the locator begins.
-  for (const position of [stated, plain.position - 20 - 56]) {
+  for (const position of [stated, at - LOCATOR64_SIZE - END64_SIZE]) {
     if (!Number.isSafeInteger(position) || position < 0) continue;
-    const record = source.read(position, 56);
-    if (record.length === 56 && record.readUInt32LE(0) === END64) {
+    const wide = source.read(position, END64_SIZE);
+    if (wide.length === END64_SIZE && wide.readUInt32LE(0) === END64) {
       return {
-        disk: record.readUInt32LE(16), directoryDisk: record.readUInt32LE(20), count: Number(record.readBigUInt64LE(32)),
-        size: Number(record.readBigUInt64LE(40)), offset: Number(record.readBigUInt64LE(48)), position, zip64: true,
+        disk: wide.readUInt32LE(16), directoryDisk: wide.readUInt32LE(20), count: Number(wide.readBigUInt64LE(32)),
+        size: Number(wide.readBigUInt64LE(40)), offset: Number(wide.readBigUInt64LE(48)), position, zip64: true,
       };
     }
   }
   return undefined;
 }
 
+interface Placed {
+  readonly position: number;
+  /** Added to what is written of where something is. */
+  readonly shift: number;
+}
+
 /** Where the directory begins: as written, or shifted by the bytes that were put in front of the archive. */
-function placeDirectory(source: ByteSource, end: End): { readonly position: number; readonly shift: number } | undefined {
+function placeDirectory(source: ByteSource, end: End): Placed | undefined {
   const first = source.volumeStart(end.directoryDisk);
   const written = first === undefined ? undefined : first + end.offset;
   const touching = end.position - end.size;
@@ -95,7 +112,7 @@ function placeDirectory(source: ByteSource, end: End): { readonly position: numb
     if (position === undefined || position < 0 || position + end.size > end.position) continue;
     // Nearer to the beginning than it was written: bytes in front of it are missing.
     if (written !== undefined && position < written) continue;
-    if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(Buffer.from('504b0102', 'hex')))) {
+    if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(CENTRAL_MARK))) {
       // On the first of several disks it is an archive of its own, whatever stands in front of it.
       return { position, shift: (source.volumes > 1 && end.disk > 0) || written === undefined ? 0 : position - written };
     }
@@ -104,25 +121,54 @@ function placeDirectory(source: ByteSource, end: End): { readonly position: numb
 }
 
 /**
+ * Whether this is the directory of an archive that lies in another one as it is: the file begins as a zip, and that beginning
+ * belongs to nothing in the directory. The outer one is cut off, or has it in its comment.
+ */
+function isInner(source: ByteSource, { shift }: Placed): boolean {
+  // By whole 4 GiB the offsets of macOS are short; with a whole volume in front, that one is no part of it.
+  if (shift <= 0 || shift % 2 ** 32 === 0 || Array.from({ length: source.volumes }, (_, i) => source.volumeStart(i)).includes(shift)) return false;
+  const found = sniff(source.read(0, 4));
+  return found.kind === 'archive' && found.format === 'zip';
+}
+
+/** Where end records may begin, from the back: those in the last `bytes`. */
+function* endPositions(source: ByteSource, bytes: number): Generator<number> {
+  const bottom = Math.max(0, source.size - bytes);
+  for (let to = source.size; to > bottom;) {
+    const from = Math.max(bottom, to - BLOCK);
+    // One that goes on in the block after this one is found here.
+    const block = source.read(from, to - from + END_MARK.length - 1);
+    for (let at = block.lastIndexOf(END_MARK); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(END_MARK, at - 1)) {
+      if (from + at + END_SIZE <= source.size) yield from + at;
+    }
+    source.giveBack(block);
+    to = from;
+  }
+}
+
+/**
  * Finds the end record from the back. Its signature may stand in the comment too, so a candidate counts only when its
  * comment ends with the file and a directory lies where it says; then one that is followed by foreign bytes.
  */
-function findEnd(source: ByteSource): { readonly end: End; readonly position: number; readonly shift: number } {
-  const length = Math.min(source.size, END_SIZE + COMMENT_MAX + 20);
-  const tailStart = source.size - length;
-  const tail = source.read(tailStart, length);
+function findEnd(source: ByteSource): Placed & { readonly end: End } {
   let volumesMissing = false;
-  for (const strict of [true, false]) {
-    for (let at = tail.length - END_SIZE; at >= 0; at -= 1) {
-      if (tail.readUInt32LE(at) !== END) continue;
-      if ((at + END_SIZE + tail.readUInt16LE(at + 20) === tail.length) !== strict) continue;
-      const end = readEnd(source, tail, at, tailStart);
+  let inner = false;
+  for (const [bytes, strict] of [[END_SIZE + COMMENT_MAX, true], [END_SIZE + TRAILING_MAX, false]] as const) {
+    let candidates = 0;
+    for (const at of endPositions(source, bytes)) {
+      if ((at + END_SIZE + source.read(at + END_SIZE - 2, 2).readUInt16LE(0) === source.size) !== strict) continue;
+      candidates += 1;
+      if (candidates > CANDIDATES_MAX) break;
+      const end = readEnd(source, at);
       if (end === undefined) continue;
       if (source.volumes < end.disk + 1 && end.disk < 0xffff && source.volumes === 1) { volumesMissing = true; continue; }
       const placed = placeDirectory(source, end);
-      if (placed) return { end, ...placed };
+      if (placed !== undefined && isInner(source, placed)) inner = true;
+      else if (placed !== undefined) return { end, ...placed };
       if (source.volumes < end.disk + 1) volumesMissing = true;
     }
+    // Of an archive that ends with another one, what comes before it is not all there is.
+    if (inner) break;
   }
   throw volumesMissing ? new ExdicomError('MISSING_VOLUME') : damaged();
 }

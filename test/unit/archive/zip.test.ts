@@ -142,6 +142,29 @@ describe('zip', () => {
     assert.ok(!calls.includes('recorded'));
   });
 
+  test('a cut off archive is not taken for one that lies in it', async () => {
+    const outer = zip([{ name: '1', data: one }, { name: 'in.zip', data: zip([{ name: 'x', data: two }]) }, { name: '2', data: large }]);
+    const inner = outer.indexOf(Buffer.from('504b0506', 'hex')) + 22;
+    for (const length of [inner, inner + 40, inner + 100_000, outer.length - 30]) {
+      const { code, stayed } = await drop({ 'a.zip': outer.subarray(0, length) });
+      assert.equal(code, 'ARCHIVE_DAMAGED', `${length}`);
+      assert.deepEqual(stayed, []);
+    }
+    // The same bytes in a comment are a comment.
+    assert.deepEqual(story((await drop({ 'a.zip': zip([{ name: '1', data: one }], { comment: zip([{ name: 'x', data: two }]) }) })).entries), ['instance 1']);
+    // Of two archives in a row nobody knows which one was meant.
+    assert.equal((await drop({ 'a.zip': Buffer.concat([zip([{ name: '1', data: one }]), zip([{ name: '2', data: two }])]) })).code, 'ARCHIVE_DAMAGED');
+  });
+
+  test('however many foreign bytes follow it, up to 16 MB, an archive is found', async () => {
+    const archive = zip([{ name: '1', data: one }]);
+    for (const behind of [Buffer.alloc(1), Buffer.alloc(0x10000), Buffer.alloc(70_000, 0x50), randomBytes(3 << 20)]) {
+      assert.deepEqual((await drop({ 'a.zip': Buffer.concat([archive, behind]) })).contents, [one], `${behind.length}`);
+    }
+    const marks = Buffer.concat(Array.from({ length: 1 << 20 }, () => Buffer.from('504b0506', 'hex')));
+    assert.equal((await drop({ 'a.zip': Buffer.concat([archive, marks]) }, { limits: { milliseconds: 20_000 } })).code, 'MISSING_VOLUME', 'which is what the last of them says');
+  });
+
   test('a directory that is shorter than it says is damaged, not smaller', async () => {
     const archive = zip([{ name: '1', data: one }, { name: '2', data: two }]);
     archive.write('XXXX', archive.lastIndexOf(Buffer.from('504b0102', 'hex')), 'latin1');
@@ -188,6 +211,7 @@ describe('zip', () => {
   test('an archive beside a volume that is none of its own is read all the same', async () => {
     const { contents } = await drop({ 'a.zip': zip([{ name: '1', data: one }, { name: '2', data: two }]), 'a.z01': Buffer.alloc(1000, 7) });
     assert.deepEqual(contents, [one, two]);
+    assert.deepEqual((await drop({ 'a.zip': zip([{ name: '1', data: one }]), 'a.z01': zip([{ name: '2', data: two }]) })).contents, [one]);
   });
 
   test('beyond 4 GiB without zip64, as macOS packs, entries are where their headers stand', () => {
