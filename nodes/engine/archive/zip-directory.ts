@@ -51,6 +51,8 @@ const CENTRAL_MARK = Buffer.from('504b0102', 'hex');
 const END_SIZE = 22;
 const END64_SIZE = 56;
 const LOCATOR64_SIZE = 20;
+/** Of a record of the directory, without name, extra field and comment. */
+const RECORD_SIZE = 46;
 const COMMENT_MAX = 0xffff;
 /** Foreign bytes behind the end record that it is looked for in front of: what padding and downloads leave. */
 const TRAILING_MAX = 1 << 24;
@@ -58,6 +60,9 @@ const TRAILING_MAX = 1 << 24;
 const CANDIDATES_MAX = 20_000;
 /** Bytes of the directory per entry that are read at most, on average: long names and extra fields for all only exist to hurt. */
 const BYTES_PER_ENTRY = 512;
+
+/** What is there of an entry whose record is damaged. */
+const LOST: ZipEntry = { name: { bytes: Buffer.alloc(0), utf8: false }, method: 0, crc: 0, packed: 0, size: 0, offset: 0, encryption: 'none', check: 0, refused: 'ENTRY_DAMAGED' };
 
 const damaged = (): ExdicomError => new ExdicomError('ARCHIVE_DAMAGED');
 
@@ -112,7 +117,8 @@ function placeDirectory(source: ByteSource, end: End): Placed | undefined {
     if (position === undefined || position < 0 || position + end.size > end.position) continue;
     // Nearer to the beginning than it was written: bytes in front of it are missing.
     if (written !== undefined && position < written) continue;
-    if (end.size === 0 || (end.size >= 4 && source.read(position, 4).equals(CENTRAL_MARK))) {
+    // The first record may be the one that is damaged.
+    if (end.size === 0 || touching === written || source.read(position, 4).equals(CENTRAL_MARK)) {
       // On the first of several disks it is an archive of its own, whatever stands in front of it.
       return { position, shift: (source.volumes > 1 && end.disk > 0) || written === undefined ? 0 : position - written };
     }
@@ -204,8 +210,8 @@ function readEntry(directory: Buffer, at: number, source: ByteSource, place: Pla
   const nameLength = directory.readUInt16LE(at + 28);
   const extraLength = directory.readUInt16LE(at + 30);
   // A copy, since the directory itself is dropped when all of it is read.
-  const bytes = Buffer.from(directory.subarray(at + 46, at + 46 + Math.min(nameLength, limits.nameBytes)));
-  const extras = readExtras(directory.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
+  const bytes = Buffer.from(directory.subarray(at + RECORD_SIZE, at + RECORD_SIZE + Math.min(nameLength, limits.nameBytes)));
+  const extras = readExtras(directory.subarray(at + RECORD_SIZE + nameLength, at + RECORD_SIZE + nameLength + extraLength));
   let method = directory.readUInt16LE(at + 10);
   let refused: ErrorCode | undefined;
 
@@ -301,8 +307,45 @@ function refuseOverlaps(entries: readonly ZipEntry[], source: ByteSource, end: n
   throw new ExdicomError('LIMIT_OVERLAP');
 }
 
+interface Records {
+  /** Where each begins. */
+  readonly positions: readonly number[];
+  /** Bytes that belong to none, as far as that can be told. */
+  readonly gaps: number;
+}
+
 /**
- * Reads the central directory; folders are left out.
+ * Each record tells where the next one is. Where none is there one of the two is damaged, and the next signature goes on.
+ * @param trusting false: signatures alone are followed, since what a damaged record tells may be the place of a later one.
+ */
+function findRecords(directory: Buffer, most: number, trusting: boolean): Records {
+  const positions: number[] = [];
+  let gaps = 0;
+  for (let at = 0; at + RECORD_SIZE <= directory.length;) {
+    let next = at;
+    if (directory.readUInt32LE(at) === CENTRAL) {
+      if (positions.push(at) > most) throw new ExdicomError('LIMIT_ENTRIES');
+      const variable = directory.readUInt16LE(at + 28) + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
+      next = at + RECORD_SIZE;
+      const told = next + variable;
+      if (trusting && (told === directory.length || (told + RECORD_SIZE <= directory.length && directory.readUInt32LE(told) === CENTRAL))) { at = told; continue; }
+    }
+    at = directory.indexOf(CENTRAL_MARK, next);
+    if (at < 0) at = directory.length;
+    gaps += at - next;
+  }
+  return { positions, gaps };
+}
+
+/** How many of the records that are counted are not there. Where it is the count that is damaged that is one: better told of than lost. */
+function missingRecords({ count, zip64 }: End, { positions: { length: found }, gaps }: Records): number {
+  // Without zip64 the count is kept in 16 bits; some writers let it wrap.
+  const missing = zip64 || found <= 0xffff ? count - found : ((count - found) << 16) >> 16;
+  return Math.min(missing, Math.max(1, Math.floor(gaps / RECORD_SIZE)));
+}
+
+/**
+ * Reads the central directory; folders are left out, and what is counted but cannot be read is an entry that is damaged.
  * @throws {ExdicomError} ARCHIVE_DAMAGED without a whole directory, MISSING_VOLUME, LIMIT_ENTRIES, LIMIT_OVERLAP.
  */
 export function readZipDirectory(source: ByteSource, limits: ExtractLimits): ZipDirectory {
@@ -315,20 +358,15 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
 
   const directory = source.read(position, end.size);
   if (directory.length !== end.size) throw damaged();
-  const entries: ZipEntry[] = [];
-  let seen = 0;
-  let at = 0;
-  while (at + 46 <= directory.length && directory.readUInt32LE(at) === CENTRAL) {
-    const length = 46 + directory.readUInt16LE(at + 28) + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
-    if (at + length > directory.length) throw damaged();
-    seen += 1;
-    if (seen > limits.entries) throw new ExdicomError('LIMIT_ENTRIES');
-    const entry = readEntry(directory, at, source, place, limits);
-    if (entry !== undefined) entries.push(entry);
-    at += length;
+  let records = findRecords(directory, limits.entries, true);
+  if (missingRecords(end, records) > 0) {
+    const { positions } = findRecords(directory, limits.entries, false);
+    if (positions.length > records.positions.length) records = { ...records, positions };
   }
-  // Without zip64 the count is kept in 16 bits; some writers let it wrap.
-  if (end.zip64 ? seen !== end.count : (seen & 0xffff) !== end.count) throw damaged();
+  const missing = missingRecords(end, records);
+  if (missing > 0 && records.positions.length === 0) throw damaged();
+  const entries = records.positions.flatMap((at) => readEntry(directory, at, source, place, limits) ?? []);
+  for (let i = 0; i < missing; i += 1) entries.push(LOST);
   return { entries: refuseOverlaps(entries, source, position), end: position };
 }
 

@@ -12,6 +12,7 @@ import { extraField, instance, zip } from '../../support/archives';
 import type { ZipSpec } from '../../support/archives';
 import { drop, story } from './dropping';
 
+const RECORD = Buffer.from('504b0102', 'hex');
 const one = instance({ sop: '1.2.3.1' });
 const two = instance({ sop: '1.2.3.2' });
 const text = Buffer.from('a note of the hospital\n'.repeat(20));
@@ -165,10 +166,43 @@ describe('zip', () => {
     assert.equal((await drop({ 'a.zip': Buffer.concat([archive, marks]) }, { limits: { milliseconds: 20_000 } })).code, 'MISSING_VOLUME', 'which is what the last of them says');
   });
 
-  test('a directory that is shorter than it says is damaged, not smaller', async () => {
-    const archive = zip([{ name: '1', data: one }, { name: '2', data: two }]);
-    archive.write('XXXX', archive.lastIndexOf(Buffer.from('504b0102', 'hex')), 'latin1');
-    assert.equal((await drop({ 'a.zip': archive })).code, 'ARCHIVE_DAMAGED');
+  test('a damaged record of the directory costs its own entry, which is accounted for', async () => {
+    const three = instance({ sop: '1.2.3.4' });
+    const archive = zip([{ name: '1', data: one }, { name: '2', data: two }, { name: '3', data: three, method: 'deflate' }]);
+    const records: number[] = [];
+    for (let at = archive.indexOf(RECORD); at >= 0; at = archive.indexOf(RECORD, at + 1)) records.push(at);
+    const changed = (record: number, at: number, value: number): Buffer => {
+      const bytes = Buffer.from(archive);
+      bytes.writeUInt16LE(value, records[record]! + at);
+      return bytes;
+    };
+    for (const [record, left] of [[0, ['2', '3']], [1, ['1', '3']], [2, ['1', '2']]] as const) {
+      const { entries, contents } = await drop({ 'a.zip': changed(record, 2, 0x0101) });
+      assert.deepEqual(story(entries).toSorted(), [...left.map((name) => `instance ${name}`), 'unreadable ENTRY_DAMAGED '], `${record}`);
+      assert.equal(contents.length, 2);
+    }
+    // Lengths of name, extra field and comment: where the data is and what comes out of it stands before them.
+    for (const at of [28, 30, 32]) {
+      for (const value of [3, 47, 48, 0xffff, 0x8001]) {
+        const { entries, contents } = await drop({ 'a.zip': changed(1, at, value) });
+        assert.equal(entries.length, 3, `${at} ${value}`);
+        assert.deepEqual([contents[0], contents.at(-1)], [one, three], `${at} ${value}`);
+      }
+    }
+  });
+
+  test('a directory that holds fewer records than are counted is not smaller by that', async () => {
+    const counted = (told: number): Buffer => {
+      const bytes = zip([{ name: '1', data: one }, { name: '2', data: two }]);
+      bytes.writeUInt16LE(told, bytes.length - 12);
+      return bytes;
+    };
+    for (const told of [3, 999, 0xffff]) assert.deepEqual(story((await drop({ 'a.zip': counted(told) })).entries), ['instance 1', 'instance 2', 'unreadable ENTRY_DAMAGED '], `${told}`);
+    // What is there is there.
+    for (const told of [0, 1]) assert.deepEqual(story((await drop({ 'a.zip': counted(told) })).entries), ['instance 1', 'instance 2'], `${told}`);
+    const nothing = zip([]);
+    nothing.writeUInt16LE(1, nothing.length - 12);
+    assert.equal((await drop({ 'a.zip': nothing })).code, 'ARCHIVE_DAMAGED');
   });
 
   test('parts of a set are read together, in any order; with one missing the volume is', async () => {
