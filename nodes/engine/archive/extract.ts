@@ -290,8 +290,9 @@ class Unpacking {
     const archives: InnerArchive[] = [];
     for (const set of volumeSets(inner.map(({ name }) => name))) {
       const volumes = set.map((index) => inner[index]!);
-      const begun = volumes.find((volume) => volume.kind === 'archive');
-      if (begun !== undefined) { archives.push(archiveOf(volumes, { format: begun.format, depth: depth + 1, sole: false })); continue; }
+      // By its name it may also be one that begins behind other bytes, or whose beginning is damaged.
+      const begun = volumes.find((volume) => volume.kind === 'archive')?.format ?? await this.#run('archive.format', { paths: volumes.map(({ path }) => path) });
+      if (begun !== undefined) { archives.push(archiveOf(volumes, { format: begun, depth: depth + 1, sole: false })); continue; }
       const lacking = lacksVolume(volumes.map(({ name }) => name));
       this.#found.push(...volumes.map((part) => (lacking ? missing(part) : { kind: 'not-dicom' as const, n: part.n, name: part.name, bytes: part.bytes })));
       await Promise.all(volumes.map(({ path }) => rm(path, { force: true })));

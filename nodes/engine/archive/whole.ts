@@ -5,16 +5,16 @@ import { rarStart, SFX_BYTES, sniff, SNIFF_BYTES } from './format';
 import type { ArchiveFormat } from './format';
 import { readRarVolume } from './rar-headers';
 import { isVolumeName } from './volumes';
-import { zipEnd } from './zip-directory';
+import { endsAsZip, zipEnd } from './zip-directory';
 
-/** The kind of archive that these volumes are, other bytes in front of it allowed; undefined where they are none. */
+/** The kind of archive that these volumes are, other bytes in front of it allowed, its beginning lost or not; undefined where they are none. */
 export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefined {
   using source = new ByteSource(paths);
   const found = sniff(source.read(0, SNIFF_BYTES));
   if (found.kind === 'archive') return found.format;
   if (found.kind === 'foreign') return undefined;
   if (rarStart(source.read(0, SFX_BYTES)) >= 0) return 'rar';
-  return zipEnd(source) === 'none' ? undefined : 'zip';
+  return zipEnd(source) !== 'none' || endsAsZip(source) ? 'zip' : undefined;
 }
 
 /**

@@ -54,6 +54,8 @@ const LOCATOR64_SIZE = 20;
 /** Of a record of the directory, without name, extra field and comment. */
 const RECORD_SIZE = 46;
 const COMMENT_MAX = 0xffff;
+/** Of `PK00` or the mark of a split set (APPNOTE 8.5.4, 8.5.5). */
+const MARK_SIZE = 4;
 /** Foreign bytes behind the end record that it is looked for in front of: what padding and downloads leave. */
 const TRAILING_MAX = 1 << 24;
 /** End records that are looked at: a file made of nothing else would take minutes. */
@@ -131,8 +133,8 @@ function placeDirectory(source: ByteSource, end: End): Placed | undefined {
  * belongs to nothing in the directory. The outer one is cut off, or has it in its comment.
  */
 function isInner(source: ByteSource, { shift }: Placed): boolean {
-  // By whole 4 GiB the offsets of macOS are short; with a whole volume in front, that one is no part of it.
-  if (shift <= 0 || shift % 2 ** 32 === 0 || Array.from({ length: source.volumes }, (_, i) => source.volumeStart(i)).includes(shift)) return false;
+  // The mark of a set that became one file stands in front, counted or not. By whole 4 GiB the offsets of macOS are short; with a whole volume in front, that one is no part of it.
+  if (shift <= MARK_SIZE || shift % 2 ** 32 === 0 || Array.from({ length: source.volumes }, (_, i) => source.volumeStart(i)).includes(shift)) return false;
   const found = sniff(source.read(0, 4));
   return found.kind === 'archive' && found.format === 'zip';
 }
@@ -368,6 +370,17 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   const entries = records.positions.flatMap((at) => readEntry(directory, at, source, place, limits) ?? []);
   for (let i = 0; i < missing; i += 1) entries.push(LOST);
   return { entries: refuseOverlaps(entries, source, position), end: position };
+}
+
+/** Whether the file ends with a directory, even where what it leads to is not there: a zip whose beginning is lost. */
+export function endsAsZip(source: ByteSource): boolean {
+  for (const at of endPositions(source, END_SIZE + COMMENT_MAX)) {
+    if (at + END_SIZE + source.read(at + END_SIZE - 2, 2).readUInt16LE(0) !== source.size) continue;
+    const end = readEnd(source, at);
+    if (end === undefined || end.size < RECORD_SIZE || end.size > end.position) continue;
+    if (source.read(end.position - end.size, CENTRAL_MARK.length).equals(CENTRAL_MARK)) return true;
+  }
+  return false;
 }
 
 /** What stands at the end, as far as can be told without reading the directory: `volumes` where it tells of more of them than there are. */

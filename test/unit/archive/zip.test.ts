@@ -153,6 +153,8 @@ describe('zip', () => {
     }
     // The same bytes in a comment are a comment.
     assert.deepEqual(story((await drop({ 'a.zip': zip([{ name: '1', data: one }], { comment: zip([{ name: 'x', data: two }]) }) })).entries), ['instance 1']);
+    // Nor is the mark of a split set that became one file an archive around it.
+    for (const mark of ['PK00', 'PK\x07\x08']) assert.deepEqual((await drop({ 'a.zip': zip([{ name: '1', data: one }], { prefix: Buffer.from(mark) }) })).contents, [one]);
     // Of two archives in a row nobody knows which one was meant.
     assert.equal((await drop({ 'a.zip': Buffer.concat([zip([{ name: '1', data: one }]), zip([{ name: '2', data: two }])]) })).code, 'ARCHIVE_DAMAGED');
   });
@@ -188,6 +190,21 @@ describe('zip', () => {
         assert.equal(entries.length, 3, `${at} ${value}`);
         assert.deepEqual([contents[0], contents.at(-1)], [one, three], `${at} ${value}`);
       }
+    }
+  });
+
+  test('an archive whose beginning is lost is damaged, among files and in another archive as well', async () => {
+    const archive = zip([{ name: '1', data: one }, { name: '2', data: two }]);
+    for (const lost of [1, 40]) {
+      const rest = archive.subarray(lost);
+      assert.equal((await drop({ 'a.zip': rest })).code, 'ARCHIVE_DAMAGED');
+      assert.deepEqual(story((await drop({ 'a.zip': rest, b: one })).entries), ['unreadable ARCHIVE_DAMAGED a.zip', 'instance b']);
+      assert.deepEqual(story((await drop({ x: zip([{ name: 'a.zip', data: rest }, { name: 'b', data: one }]) })).entries), ['unreadable ARCHIVE_DAMAGED a.zip', 'instance b']);
+    }
+    // Where it is the first four bytes alone, the first entry is damaged.
+    const spoilt = Buffer.from(archive).fill(0, 0, 4);
+    for (const files of [{ 'a.zip': spoilt, b: one }, { x: zip([{ name: 'a.zip', data: spoilt }, { name: 'b', data: one }]) }]) {
+      assert.deepEqual(story((await drop(files)).entries).toSorted(), ['instance a.zip/2', 'instance b', 'unreadable ENTRY_DAMAGED a.zip/1']);
     }
   });
 
