@@ -11,7 +11,7 @@ import type { RawName } from './names';
 import { RATIO_FROM } from './settings';
 import type { ExtractLimits } from './settings';
 import { readExtras } from './zip-extras';
-import { evidenceFor, isLocalHeader, LOCAL_SIZE } from './zip-local';
+import { evidenceFor, isLocalHeader, isLocked, LOCAL_SIZE } from './zip-local';
 import { isSupported } from './zip-methods';
 
 export interface AesParameters {
@@ -309,6 +309,12 @@ function refuseOverlaps(entries: readonly ZipEntry[], source: ByteSource, end: n
   throw new ExdicomError('LIMIT_OVERLAP');
 }
 
+/** Among entries in the clear one that is said to be encrypted may be damaged; nobody is to be asked for a password to that. */
+function refuseFalselyLocked(entries: readonly ZipEntry[], source: ByteSource): readonly ZipEntry[] {
+  if (entries.every(({ encryption, refused }) => encryption !== 'none' || refused !== undefined)) return entries;
+  return entries.map((entry) => (entry.encryption === 'none' || entry.refused !== undefined || isLocked(source, entry) ? entry : { ...entry, refused: 'ENTRY_DAMAGED' }));
+}
+
 interface Records {
   /** Where each begins. */
   readonly positions: readonly number[];
@@ -369,7 +375,7 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   if (missing > 0 && records.positions.length === 0) throw damaged();
   const entries = records.positions.flatMap((at) => readEntry(directory, at, source, place, limits) ?? []);
   for (let i = 0; i < missing; i += 1) entries.push(LOST);
-  return { entries: refuseOverlaps(entries, source, position), end: position };
+  return { entries: refuseOverlaps(refuseFalselyLocked(entries, source), source, position), end: position };
 }
 
 /** Whether the file ends with a directory, even where what it leads to is not there: a zip whose beginning is lost. */

@@ -25,6 +25,12 @@ function tellsInField(fixed: Buffer, extra: Buffer, { crc, packed, size }: ZipEn
   return fixed.readUInt32LE(14) === crc && zip64 !== undefined && zip64.length >= 16 && zip64.readBigUInt64LE(0) === BigInt(size) && zip64.readBigUInt64LE(8) === BigInt(packed);
 }
 
+/** Whether the local header, too, says that the entry is encrypted; true where there is none to ask. */
+export function isLocked(source: ByteSource, { offset }: ZipEntry): boolean {
+  const fixed = source.read(offset, LOCAL_SIZE);
+  return fixed.length < LOCAL_SIZE || !isLocalHeader(fixed) || (fixed.readUInt16LE(6) & 1) !== 0;
+}
+
 /**
  * What the local header says for this entry of the directory: `all` where it, or what follows the data, has the same CRC-32 and
  * sizes; `name` where it has the same name and method alone, as some programs write it.

@@ -87,6 +87,14 @@ describe('zip', () => {
     assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC 2']);
   });
 
+  test('an entry that its directory record alone calls encrypted is damaged, and nobody is asked for its password', async () => {
+    const archive = zip([{ name: '1', data: one }, { name: '2', data: two }]);
+    archive.writeUInt16LE(1, archive.lastIndexOf(RECORD) + 8);
+    assert.deepEqual(story((await drop({ 'a.zip': archive })).entries), ['instance 1', 'unreadable ENTRY_DAMAGED 2']);
+    const locked = zip([{ name: '1', data: one }, { name: '2', data: two, encrypt: { kind: 'zipcrypto', password: 'p' } }]);
+    assert.equal((await drop({ 'a.zip': locked })).code, 'NEEDS_PASSWORD');
+  });
+
   test('an AES entry that was tampered with is found out by its authentication code, small or large', async () => {
     const encrypt = { kind: 'aes256', password: 'pw' } as const;
     for (const data of [two, large]) {
