@@ -270,6 +270,18 @@ export function rar(entries: readonly RarSpec[], prefix = Buffer.alloc(0)): Buff
   return Buffer.concat([prefix, RAR5, mainBlock(0, 0), ...entries.map((spec) => fileBlock(spec, { data: spec.data, before: false, after: false })), endBlock(false)]);
 }
 
+/** A RAR 4 archive that stores these entries. */
+export function rar4(entries: ReadonlyArray<{ readonly name: string; readonly data: Buffer }>): Buffer {
+  const header = (type: number, flags: number, fields: Buffer): Buffer => {
+    const checked = Buffer.concat([Buffer.from([type]), u16(flags), u16(7 + fields.length), fields]);
+    return Buffer.concat([u16(crc32(checked)), checked]);
+  };
+  const files = entries.flatMap(({ name, data }) => [
+    header(0x74, 0x8000, Buffer.concat([u32(data.length), u32(data.length), Buffer.from([3]), u32(crc32(data)), u32(0x58210000), Buffer.from([29, 0x30]), u16(name.length), u32(0o100644), Buffer.from(name)])), data,
+  ]);
+  return Buffer.concat([Buffer.from('526172211a0700', 'hex'), header(0x73, 0, Buffer.alloc(6)), ...files, header(0x7b, 0x4000, Buffer.alloc(0))]);
+}
+
 /** The same in volumes of about `bytes` of data each. */
 export function rarVolumes(entries: readonly RarSpec[], bytes: number): readonly Buffer[] {
   const volumes: Buffer[][] = [[]];

@@ -40,6 +40,9 @@ export interface RarDirectory {
 const DICTIONARY_MAX = 256 << 20;
 const SIZE_MAX = 2 ** 52;
 
+/** What is there of an entry whose header is damaged; unrar does not see it. */
+const LOST: RarEntry = { position: Infinity, name: '', size: 0, packed: 0, encrypted: false, refused: 'ENTRY_DAMAGED' };
+
 /** Real RAR volumes, or one archive that was cut into files by other means. */
 function arrange(paths: readonly string[]): ReadonlyArray<readonly string[]> {
   if (paths.length === 1) return [paths];
@@ -119,7 +122,9 @@ export async function readRarDirectory(paths: readonly string[], passwords: read
   const { start, bytes, found } = readVolumes(volumes);
   refuseIncomplete(found);
   const first = found[0]!;
-  const input: UnrarInput = { volumes, start, newNaming: first.newNaming };
+  // In a set an entry may go on behind a damaged header, which unrar does not survive.
+  const masks = volumes.length === 1 ? first.masks : [];
+  const input: UnrarInput = { volumes, start, masks, newNaming: first.newNaming };
   const { headers, password } = await open(input, first, passwords, limits);
 
   const own = found.flatMap(({ files }) => files ?? []);
@@ -138,6 +143,8 @@ export async function readRarDirectory(paths: readonly string[], passwords: read
     const refused = refusal(header, ours, size, packed, limits);
     return [{ position, name, size, packed, encrypted: header.flags.encrypted, ...(refused === undefined ? {} : { refused }) }];
   });
+  // Whatever stood there, it is told of.
+  entries.push(...masks.map(() => LOST));
   const divisible = volumes.length === 1 && known !== undefined && !first.solid && known.every(({ link }) => link !== 'copy') && headers.every(({ flags }) => !flags.solid);
   return { input, version: first.version, headers, entries, headerPassword: password, divisible };
 }

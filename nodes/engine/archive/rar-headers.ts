@@ -2,6 +2,7 @@
  * The headers of RAR 4 and RAR 5 archives, walked without unpacking: what unrar does not tell (links, raw names, how far the
  * archive reaches), and what is checked before anything is unpacked.
  */
+import { crc32 } from 'node:zlib';
 import type { ByteSource } from './byte-source';
 import { RAR4_SIGNATURE, RAR5_SIGNATURE } from './format';
 
@@ -17,6 +18,13 @@ export interface RarHeader {
   readonly dictionary: number;
 }
 
+/** Bytes that unrar is to see in the place of others. */
+export interface RarMask {
+  /** From the beginning of the file. */
+  readonly position: number;
+  readonly bytes: Buffer;
+}
+
 export interface RarVolume {
   readonly version: 4 | 5;
   readonly multiVolume: boolean;
@@ -28,12 +36,18 @@ export interface RarVolume {
   readonly first: boolean;
   /** Files that begin in this volume; undefined where the headers are encrypted. */
   readonly files: readonly RarHeader[] | undefined;
+  /** One for each header that is damaged but leads to the next one all the same: unrar stops at these, and steps over what it does not know. */
+  readonly masks: readonly RarMask[];
   /** `more`: another volume follows. `cut`: the archive ends in the middle of something. `unknown`: nothing tells, as in encrypted headers and before RAR 3. */
   readonly end: 'end' | 'more' | 'cut' | 'unknown';
 }
 
 /** A header larger than unrar takes. */
 const HEADER_MAX = 0x200000;
+
+/** Damaged headers that are stepped over, and how long they may be: so much is kept in memory. */
+const MASKS_MAX = 256;
+const MASK_BYTES = 1 << 16;
 
 class Cut extends Error {}
 
@@ -99,6 +113,7 @@ class Cursor {
   }
 }
 
+const UNKNOWN_TYPE_5 = 0x3f;
 const REDIRECTION = 5;
 const FILE_COPY = 5;
 
@@ -121,10 +136,54 @@ function readFile5(cursor: Cursor, extra: Buffer): RarHeader {
   return { rawName: undefined, link, nameBytes, sizeKnown: (flags & 8) === 0, dictionary: folder ? 0 : 0x20000 * 2 ** ((compression >>> 10) & 0xf) };
 }
 
+/** Of RAR 5: what it says of itself is right. A header is CRC-32, length, and as many bytes. */
+function isSound5(header: Buffer): boolean {
+  try {
+    const cursor = new Cursor(header);
+    const crc = cursor.u32();
+    const length = cursor.vint();
+    return length > 0 && crc32(header.subarray(4, cursor.at + length)) === crc && cursor.at + length <= header.length;
+  } catch (thrown) {
+    if (thrown instanceof Cut) return false;
+    throw thrown;
+  }
+}
+
+/** Whether a sound header begins here. */
+function isHeader5(source: ByteSource, at: number, end: number): boolean {
+  try {
+    const prefix = new Cursor(source.read(at, Math.min(16, Math.max(0, end - at))));
+    prefix.u32();
+    const length = prefix.vint();
+    return length <= HEADER_MAX && isSound5(source.read(at, Math.min(prefix.at + length, end - at)));
+  } catch (thrown) {
+    if (thrown instanceof Cut) return false;
+    throw thrown;
+  }
+}
+
+/** A header of a type that nobody knows, as long as this one and with as much data behind it. */
+function mask5(header: Buffer, dataLength: number): Buffer {
+  const mask = Buffer.from(header);
+  const cursor = new Cursor(mask);
+  cursor.u32();
+  cursor.vint();
+  const fields = [UNKNOWN_TYPE_5, 2];
+  for (let rest = dataLength, more = true; more; rest = Math.floor(rest / 128)) {
+    more = rest >= 128;
+    fields.push(rest % 128 | (more ? 128 : 0));
+  }
+  mask.fill(0, cursor.at);
+  mask.set(fields, cursor.at);
+  mask.writeUInt32LE(crc32(mask.subarray(4)), 0);
+  return mask;
+}
+
 function walk5(source: ByteSource, start: number, bounds: { readonly end: number }): RarVolume {
   const files: RarHeader[] = [];
+  const masks: RarMask[] = [];
   let volume = { multiVolume: false, solid: false, first: true };
-  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 5, newNaming: true, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 5, newNaming: true, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, masks, end });
   const headers = new Headers(source);
   for (let at = start + RAR5_SIGNATURE.length; at < bounds.end;) {
     const prefix = new Cursor(headers.read(at, Math.min(16, bounds.end - at)));
@@ -139,6 +198,15 @@ function walk5(source: ByteSource, start: number, bounds: { readonly end: number
       const extraLength = (flags & 1) !== 0 ? header.vint() : 0;
       const dataLength = (flags & 2) !== 0 ? header.vint() : 0;
       next = at + prefix.at + length + dataLength;
+      const whole = headers.read(at, prefix.at + length);
+      if (type !== 1 && type !== 4 && type !== 5 && !isSound5(whole) && whole.length <= MASK_BYTES && masks.length < MASKS_MAX) {
+        const mask = mask5(whole, dataLength);
+        if (isHeader5(source, next, bounds.end)) {
+          masks.push({ position: at, bytes: mask });
+          at = next;
+          continue;
+        }
+      }
       if (type === 4) return told('unknown', true);
       if (type === 5) return told((header.vint() & 1) !== 0 ? 'more' : 'end');
       if (type === 1) {
@@ -158,6 +226,8 @@ function walk5(source: ByteSource, start: number, bounds: { readonly end: number
   // Version 5 always has an end block, so entries are missing where there is none.
   return told('cut');
 }
+
+const UNKNOWN_TYPE_4 = 0x79;
 
 /** Old RAR keeps the dictionary in three bits, from 64 kB; seven means a folder. */
 function readFile4(header: Cursor, flags: number): RarHeader & { readonly packed: number } {
@@ -182,10 +252,29 @@ function readFile4(header: Cursor, flags: number): RarHeader & { readonly packed
   };
 }
 
+/** Of RAR 4: what it says of itself is right. With a comment in it the checksum is of a part. */
+function isSound4(header: Buffer): boolean {
+  if (header.length < 7 || header.readUInt16LE(5) < 7 || header.readUInt16LE(5) > header.length) return false;
+  return (header.readUInt16LE(3) & 8) !== 0 || (crc32(header.subarray(2, header.readUInt16LE(5))) & 0xffff) === header.readUInt16LE(0);
+}
+
+/** The same as `mask5`; undefined where there is more data than such a header can tell of. */
+function mask4(header: Buffer, dataLength: number): Buffer | undefined {
+  if (dataLength > 0xffffffff) return undefined;
+  const mask = Buffer.from(header);
+  mask[2] = UNKNOWN_TYPE_4;
+  mask.writeUInt16LE(0x8000, 3);
+  mask.fill(0, 7);
+  mask.writeUInt32LE(dataLength, 7);
+  mask.writeUInt16LE(crc32(mask.subarray(2)) & 0xffff, 0);
+  return mask;
+}
+
 function walk4(source: ByteSource, start: number, bounds: { readonly end: number }): RarVolume {
   const files: RarHeader[] = [];
+  const masks: RarMask[] = [];
   let volume = { multiVolume: false, newNaming: false, solid: false, first: true };
-  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 4, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, end });
+  const told = (end: RarVolume['end'], encryptedHeaders = false): RarVolume => ({ version: 4, ...volume, encryptedHeaders, files: encryptedHeaders ? undefined : files, masks, end });
   const headers = new Headers(source);
   for (let at = start + RAR4_SIGNATURE.length; at < bounds.end;) {
     const head = headers.read(at, Math.min(7, bounds.end - at));
@@ -206,7 +295,10 @@ function walk4(source: ByteSource, start: number, bounds: { readonly end: number
       } else if (type === 0x74 || type === 0x7a) {
         const { packed, ...file } = readFile4(header, flags);
         next += packed;
-        if (type === 0x74 && (flags & 1) === 0) files.push(file);
+        const leadsOn = (): boolean => next === bounds.end || (next < bounds.end && isSound4(source.read(next, Math.min(0xffff, bounds.end - next))));
+        const mask = isSound4(header.bytes) || masks.length >= MASKS_MAX || !leadsOn() ? undefined : mask4(header.bytes, packed);
+        if (mask !== undefined) masks.push({ position: at, bytes: mask });
+        else if (type === 0x74 && (flags & 1) === 0) files.push(file);
         else if (type === 0x74 && files.length === 0) volume = { ...volume, first: false };
       } else if ((flags & 0x8000) !== 0) {
         next += header.u32();

@@ -7,6 +7,7 @@ import { Extractor } from 'node-unrar-js/dist/js/Extractor';
 import type { FileHeader, SeekMethod } from 'node-unrar-js/dist/js/Extractor';
 import { ExdicomError } from '../errors';
 import { ByteSource } from './byte-source';
+import type { RarMask } from './rar-headers';
 
 interface UnrarModule {
   HEAPU8: Uint8Array;
@@ -23,6 +24,8 @@ export interface UnrarInput {
   readonly volumes: ReadonlyArray<readonly string[]>;
   /** Where the first one begins, after the program of a self-extracting archive. */
   readonly start: number;
+  /** What unrar sees in the first volume in the place of what is there. */
+  readonly masks: readonly RarMask[];
   /** `x.part1.rar` or `x.rar`, `x.r00`: unrar asks for the next volume by a name that it makes from the one before. */
   readonly newNaming: boolean;
 }
@@ -69,7 +72,7 @@ async function loadModule(): Promise<UnrarModule> {
 export const newUnrar = async (input: UnrarInput, password: string): Promise<Unrar> => new Unrar(await loadModule(), input, password);
 
 type Handle =
-  | { readonly kind: 'volume'; readonly source: ByteSource; readonly start: number; position: number }
+  | { readonly kind: 'volume'; readonly source: ByteSource; readonly start: number; readonly masks: readonly RarMask[]; position: number }
   /** An entry that a later one copies: its bytes are not asked for again, see `Unrar.created`. */
   | { readonly kind: 'copied' }
   | { readonly kind: 'entry'; position: number };
@@ -125,7 +128,7 @@ export class Unrar extends Extractor implements Disposable {
     if (volume !== undefined) {
       const paths = this.#input.volumes[volume];
       if (paths === undefined) throw new ExdicomError('MISSING_VOLUME');
-      return this.#add({ kind: 'volume', source: new ByteSource(paths), start: volume === 0 ? this.#input.start : 0, position: 0 });
+      return this.#add({ kind: 'volume', source: new ByteSource(paths), start: volume === 0 ? this.#input.start : 0, masks: volume === 0 ? this.#input.masks : [], position: 0 });
     }
     if (!this.created.has(name)) throw new ExdicomError('ENTRY_DAMAGED');
     this.copyOf = name;
@@ -147,7 +150,13 @@ export class Unrar extends Extractor implements Disposable {
   protected read(handle: number, buffer: number, size: number): number {
     const open = this.#handles.get(handle);
     if (open?.kind !== 'volume') return 0;
-    const count = open.source.readInto(this.#module.HEAPU8.subarray(buffer, buffer + size), open.start + open.position);
+    const from = open.start + open.position;
+    const target = this.#module.HEAPU8.subarray(buffer, buffer + size);
+    const count = open.source.readInto(target, from);
+    for (const { position, bytes } of open.masks) {
+      const seen = bytes.subarray(Math.max(0, from - position), Math.max(0, from + count - position));
+      if (seen.length > 0) target.set(seen, Math.max(0, position - from));
+    }
     open.position += count;
     return count;
   }

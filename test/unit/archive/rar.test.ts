@@ -6,7 +6,7 @@ import { after, describe, test } from 'node:test';
 import { ByteSource } from '../../../nodes/engine/archive/byte-source';
 import { readRarVolume } from '../../../nodes/engine/archive/rar-headers';
 import { closePool } from '../../../nodes/engine/workers/pool';
-import { instance, rar, rarVolumes } from '../../support/archives';
+import { instance, rar, rar4, rarVolumes } from '../../support/archives';
 import { drop, story } from './dropping';
 
 const one = instance({ sop: '1.2.3.1' });
@@ -29,6 +29,26 @@ describe('rar', () => {
     const { entries, stayed } = await drop({ x: rar([{ name: '1', data: one }, { name: 'bad', data: two, badCrc: true }, { name: 'bad2', data: one, badCrc: true }, { name: '2', data: two }]) });
     assert.deepEqual(story(entries), ['instance 1', 'unreadable ENTRY_CRC bad', 'unreadable ENTRY_CRC bad2', 'instance 2']);
     assert.equal(stayed.length, 2);
+  });
+
+  test('an entry with a damaged header costs no other one, and is accounted for', async () => {
+    const specs = [1, 2, 3].map((n) => ({ name: `name ${n}`, data: instance({ sop: `1.2.3.${n}` }) }));
+    const whole = rar(specs);
+    const name = whole.indexOf('name 2');
+    // The name, its length, the checksum of the content, attributes, the size, the type, the checksum of the header.
+    for (const back of [-3, 1, 5, 9, 12, 17, 20]) {
+      const bytes = Buffer.from(whole);
+      bytes[name - back]! ^= 1;
+      const { code, entries, contents } = await drop({ 'a.rar': bytes });
+      assert.equal(code, undefined, `${back}`);
+      assert.deepEqual(story(entries), ['instance name 1', 'instance name 3', 'unreadable ENTRY_DAMAGED '], `${back}`);
+      assert.deepEqual(contents, [specs[0]!.data, specs[2]!.data]);
+    }
+    // The same of RAR 4: one with a header that is not as it should be, between two.
+    const old = rar4(specs);
+    const { entries } = await drop({ 'a.rar': Buffer.from(old).fill('X', old.indexOf('name 2'), old.indexOf('name 2') + 4) });
+    assert.deepEqual(story((await drop({ 'a.rar': old })).entries), ['instance name 1', 'instance name 2', 'instance name 3']);
+    assert.deepEqual(story(entries), ['instance name 1', 'instance name 3', 'unreadable ENTRY_DAMAGED ']);
   });
 
   test('links are not followed; a copy that the archive stores once is a copy', async () => {
