@@ -28,14 +28,14 @@ export interface FolderSourceOptions {
 const WHOLE_LIMIT = 60_000;
 const ARCHIVE = /\.(zip|rar|7z|exe|tar|gz|iso|z\d{2,4}|r\d{2}|\d{3})$/i;
 
-/** Who watches a folder now: a disposal may outlive the node that began it. */
-const watchers = new Map<SourceKey, FolderWatcher>();
+/** Who watches a folder now, several of them where nodes were copied: a disposal may outlive the node that began it. */
+const watchers = new Map<SourceKey, Set<FolderWatcher>>();
 
 export class FolderSource {
   readonly #options: FolderSourceOptions;
   readonly #sourceKey: SourceKey;
   readonly #closing = new AbortController();
-  #attached: Disposable | undefined;
+  readonly #owned: Disposable[] = [];
 
   constructor(options: FolderSourceOptions) {
     this.#options = options;
@@ -54,15 +54,29 @@ export class FolderSource {
   /** Adopts the folder's jobs; what belongs to open ones is not taken again. */
   async start(watcher: FolderWatcher, signal: AbortSignal): Promise<void> {
     const { ledger, send } = this.#options;
-    watchers.set(this.#sourceKey, watcher);
-    for (const { origin } of await ledger.origins(this.#sourceKey)) if (isOriginals(origin)) watcher.hold(origin.roots);
-    signal.throwIfAborted();
-    this.#attached = ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose, again: this.again });
+    this.#owned.push(watching(this.#sourceKey, watcher));
+    try {
+      for (const { origin } of await ledger.origins(this.#sourceKey)) if (isOriginals(origin)) watcher.hold(origin.roots);
+      signal.throwIfAborted();
+    } catch (thrown) {
+      this.close();
+      throw thrown;
+    }
+    this.#owned.push(ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose, again: this.again }));
   }
 
   close(): void {
     this.#closing.abort(new ExdicomError('INTERRUPTED'));
-    this.#attached?.[Symbol.dispose]();
+    for (const owned of this.#owned.splice(0)) owned[Symbol.dispose]();
+  }
+
+  /** Whoever watches the folder may have seen these. */
+  #hold(roots: readonly string[]): void {
+    for (const watcher of watchers.get(this.#sourceKey) ?? []) watcher.hold(roots);
+  }
+
+  #release(roots: readonly string[], putBack?: Originals): void {
+    for (const watcher of watchers.get(this.#sourceKey) ?? []) watcher.release(roots, putBack);
   }
 
   readonly whole = async ({ kind, roots }: Candidate, signal: AbortSignal): Promise<boolean> =>
@@ -102,12 +116,11 @@ export class FolderSource {
   readonly again: NonNullable<JobSource['again']> = async (job, take) => {
     const found = await this.#original(job);
     if (found === undefined) return undefined;
-    const watcher = watchers.get(this.#sourceKey);
-    watcher?.hold(found.roots);
+    this.#hold(found.roots);
     try {
       return await take(this.#intakeOf(found));
     } catch (thrown) {
-      watcher?.release(found.roots, job.outcome === 'cancelled' && this.#isInside(found) ? found : undefined);
+      this.#release(found.roots, job.outcome === 'cancelled' && this.#isInside(found) ? found : undefined);
       throw thrown;
     }
   };
@@ -140,7 +153,7 @@ export class FolderSource {
     const { signal } = this.#closing;
     const { done, failed, deletes } = this.#options;
     if (disposition === 'put-back') {
-      watchers.get(this.#sourceKey)?.release(origin.roots, this.#isInside(origin) ? origin : undefined);
+      this.#release(origin.roots, this.#isInside(origin) ? origin : undefined);
       return;
     }
     if (disposition === 'failed') {
@@ -150,8 +163,14 @@ export class FolderSource {
     } else if (!deletes || !isProved(job, reason) || (await deleteOriginals(origin, signal)) === 'unread') await moveOriginals(origin, join(done, job.name), signal);
     // The folder of the job before is empty now, unless a reason is kept in it.
     if (!this.#isInside(origin)) await rmdir(dirname(origin.roots[0] ?? '')).catch(() => undefined);
-    watchers.get(this.#sourceKey)?.release(origin.roots);
+    this.#release(origin.roots);
   };
+}
+
+function watching(key: SourceKey, watcher: FolderWatcher): Disposable {
+  const all = watchers.get(key) ?? new Set();
+  watchers.set(key, all.add(watcher));
+  return { [Symbol.dispose]: () => { if (all.delete(watcher) && all.size === 0 && watchers.get(key) === all) watchers.delete(key); } };
 }
 
 /** Whether its originals were kept with a reason beside them. */

@@ -42,6 +42,8 @@ export class IntakeDesk {
   /** Received studies to which instances are being added, and how many; and those that are being completed. Never one in both. */
   readonly #adding = new Map<JobId, number>();
   readonly #completing = new Set<JobId>();
+  /** Originals of intakes under way: until one is a job, the store knows nothing of it that another source could be told. */
+  readonly #coming = new Set<string>();
 
   /** @param close runs the closing steps of a duplicate. */
   constructor(core: LedgerCore, replay: Replay, configuration: () => string, close: (job: LiveJob) => void) {
@@ -96,8 +98,10 @@ export class IntakeDesk {
     if (room !== 'free') return { kind: 'refused', reason: room };
     const putBack = await this.putBack(intake.sourceKey, intake.origin);
     if (putBack !== undefined) return { kind: 'put-back', of: putBack };
-    // Two may have been told that there is room; the slot is counted before anything else is awaited.
-    if (this.#replay.running() >= core.settings.slots) return { kind: 'refused', reason: 'slots' };
+    // Two may have been told that there is room; the slot is counted before anything else is awaited. Two nodes that watch one folder find the same at once.
+    const original = intake.origin === undefined ? undefined : JSON.stringify([intake.sourceKey, intake.origin]);
+    if (this.#replay.running() >= core.settings.slots || (original !== undefined && this.#coming.has(original))) return { kind: 'refused', reason: 'slots' };
+    if (original !== undefined) this.#coming.add(original);
     this.#replay.reserved += 1;
     this.#promised += bytes * FACTOR;
     let holding = true;
@@ -118,6 +122,7 @@ export class IntakeDesk {
     } finally {
       release();
       this.#promised -= bytes * FACTOR;
+      if (original !== undefined) this.#coming.delete(original);
     }
   }
 

@@ -13,6 +13,52 @@ import { FakeNode } from '../../support/fake-node';
 
 const { signal } = new AbortController();
 
+type Made = { readonly source: FolderSource; readonly taken: string[]; readonly watcher: FolderWatcher };
+
+describe('two nodes that watch one folder', () => {
+  it('both take a file of the same name again when its job has closed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));
+    const both: Made[] = [];
+    try {
+      const inbox = join(folder, 'inbox');
+      await mkdir(inbox);
+      const study = join(inbox, 'study.zip');
+      await writeFile(study, 'x');
+      const sources: JobSource[] = [];
+      const ledger = {
+        origins: () => Promise.resolve([]),
+        attachSource: (source: JobSource) => { sources.push(source); return { [Symbol.dispose]: () => undefined }; },
+      } as unknown as Ledger; // what a source uses of it
+      const make = async (): Promise<Made> => {
+        const taken: string[] = [];
+        const source = new FolderSource({
+          ledger, folder: inbox, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
+        });
+        const watcher = new FolderWatcher({ folder: inbox, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
+          whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
+          take: ({ roots }) => { taken.push(...roots); return Promise.resolve('duplicate'); },
+        });
+        await source.start(watcher, signal);
+        return { source, taken, watcher };
+      };
+      both.push(await make(), await make());
+      const look = async (): Promise<void> => { for (const { watcher } of both) for (let n = 0; n < 2; n += 1) await watcher.look(); };
+      await look();
+      const origin = { kind: 'files' as const, roots: [study], fingerprint: await fingerprint('files', [study], signal) };
+      await sources[0]!.dispose({ id: 'j', name: 'folder-in 0001' } as Job, origin, 'done', {} as Reason);
+      await writeFile(study, 'another');
+      await look();
+      assert.deepEqual(both.map(({ taken }) => taken), [[study, study], [study, study]]);
+    } finally {
+      for (const { source, watcher } of both) {
+        source.close();
+        await watcher.stop();
+      }
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('the node of a folder, replaced while an original is moved away', () => {
   it('leaves the moving to its successor, who takes a new file of that name', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));

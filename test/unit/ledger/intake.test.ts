@@ -28,6 +28,19 @@ test('files are copied under numbers, for us alone, and folders are closed to ot
   assert.deepEqual((await bench.ledger.spool(job.id)).map(({ n, name }) => [n, name]), [[1, items[0]?.name], [2, items[1]?.name]]);
 });
 
+test('what two nodes find in one folder at the same moment becomes one job, and no duplicate of itself that moves its original away', async () => {
+  await using bench = await Bench.open();
+  const intake = await bench.intake('content');
+  const taken = await Promise.all([bench.ledger.take(intake, signal), bench.ledger.take(intake, signal)]);
+  assert.deepEqual(taken.map(({ kind }) => kind).toSorted(), ['job', 'refused']);
+  const job = taken.find(({ kind }) => kind === 'job');
+  const again = await bench.ledger.take(intake, signal);
+  assert.ok(job?.kind === 'job' && again.kind === 'duplicate');
+  assert.equal(again.of, job.token.id);
+  assert.equal((await bench.ledger.jobs()).length, 1);
+  assert.deepEqual(bench.source.disposed, []);
+});
+
 test('a Buffer is taken as it is', async () => {
   await using bench = await Bench.open();
   const content = Buffer.from('some bytes');
