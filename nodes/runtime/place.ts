@@ -9,17 +9,36 @@ interface Definition {
   readonly type: string;
   readonly z?: string;
   readonly name?: string;
+  readonly label?: string;
 }
 
-/** `<tab>/<name>#<id>`; of several nodes of one type and name on a tab also which of how many: `<tab>/<name>/2of3#<id>`. */
+/** One node as it runs: inside a subflow there is one for each instance, whose id is in front of its own. */
+interface Standing {
+  readonly id: string;
+  readonly tab: string;
+}
+
+/**
+ * `<tab>/<name>#<id>`; of several nodes of one type and name on tabs of one name also which of how many:
+ * `<tab>/<name>/2of3#<id>`. Those that are disabled count as well: a job of theirs waits for them.
+ */
 export function placeOf(RED: Red, node: Node): string {
-  const tab: unknown = RED.util.getSetting(node, 'NR_FLOW_NAME');
+  const label: unknown = RED.util.getSetting(node, 'NR_FLOW_NAME');
+  const tab = typeof label === 'string' ? label : '';
   const definitions: Definition[] = [];
   RED.nodes.eachNode((definition) => { definitions.push(definition); });
-  // Inside a subflow a node's id is that of the instance and its own.
+  // A name may be a variable, which has another value in each instance of a subflow.
   const own = definitions.find(({ id }) => id === node.id) ?? definitions.find(({ id }) => node.id.endsWith(`-${id}`));
-  const name = node.name ?? '';
-  const same = own === undefined ? [] : definitions.filter((other) => other.type === own.type && other.z === own.z && (other.name ?? '') === name);
-  const which = own === undefined || same.length < 2 ? '' : `/${same.indexOf(own) + 1}of${same.length}`;
-  return `${typeof tab === 'string' ? tab : ''}/${name}${which}#${node.id}`;
+  const same = own === undefined ? [] : definitions
+    .filter((other) => other.type === own.type && (other.name ?? '') === (own.name ?? ''))
+    .flatMap((other) => standings(other, definitions).filter((standing) => standing.tab === tab));
+  const which = same.length < 2 ? '' : `/${same.findIndex(({ id }) => id === node.id) + 1}of${same.length}`;
+  return `${tab}/${node.name ?? ''}${which}#${node.id}`;
+}
+
+function standings({ id, z }: Definition, definitions: readonly Definition[]): readonly Standing[] {
+  const around = definitions.find((other) => other.id === z);
+  if (around?.type !== 'subflow') return [{ id, tab: around?.label ?? '' }];
+  return definitions.filter(({ type }) => type === `subflow:${around.id}`)
+    .flatMap((instance) => standings(instance, definitions).map((standing) => ({ id: `${standing.id}-${id}`, tab: standing.tab })));
 }

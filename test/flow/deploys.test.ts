@@ -99,6 +99,33 @@ describe('the job of a message', () => {
     await red.until(() => red.logs.some(({ text }) => text.includes('1 job waits for a source')));
     assert.equal(red.at('d-extract').length, 1);
   });
+
+  it('waits as well where another instance of its subflow, or a tab of the same name, is left', async () => {
+    const at = (id: string, type: string, properties: Record<string, unknown>): FlowNode => core(id, type, { x: 0, y: 0, ...properties });
+    const flow = (tabs: readonly string[], instances: readonly string[]): FlowNode[] => [
+      ...mainFlow().filter(({ id }) => id === 'ledger'),
+      { id: 'sub', type: 'subflow', name: 'Sub', info: '', category: '', env: [], in: [{ x: 0, y: 0, wires: [{ id: 'inside' }] }], out: [{ x: 0, y: 0, wires: [{ id: 'inside', port: 0 }] }] },
+      at('inside', 'exdicom-extract', { z: 'sub', ledger: 'ledger', wires: [[]] }),
+      ...tabs.flatMap((tab): FlowNode[] => [
+        { id: tab, type: 'tab', label: 'Tab' }, at(`extract-${tab}`, 'exdicom-extract', { z: tab, ledger: 'ledger', wires: [[`seen-${tab}`]] }),
+        ...instances.flatMap((instance) => [
+          at(`into-${instance}`, 'function', { z: tab, func: 'return msg;', outputs: 1, timeout: 0, noerr: 0, initialize: '', finalize: '', libs: [], wires: [[instance]] }),
+          at(instance, 'subflow:sub', { z: tab, name: '', wires: [[`seen-${tab}`]] }),
+        ]),
+        at(`seen-${tab}`, 'debug', { z: tab, active: false, wires: [] }),
+      ]),
+    ];
+    for (const [before, after, to] of [[['t1'], ['t1'], 'into-i2'], [['t1', 't2'], ['t1'], 'extract-t2']] as const) {
+      const instances = before.length === 1 ? ['i1', 'i2'] : [];
+      await using red = await NodeRed.start({ flows: flow(before, instances) });
+      await writeFile(join(red.userDir, 'study.zip'), await sampleStudy(red.userDir));
+      red.receive(to, { payload: join(red.userDir, 'study.zip') });
+      await red.until(() => red.messages.length > 0);
+      await red.deploy(flow(after, instances.slice(0, 1)));
+      await red.until(() => red.logs.some(({ text }) => text.includes('1 job waits for a source')));
+      assert.equal(red.messages.length, 1);
+    }
+  });
 });
 
 describe('two wires to the same nodes', { skip: programsMissing('storescp') }, () => {
