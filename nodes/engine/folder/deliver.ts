@@ -63,6 +63,7 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
     else left.push(delivery);
   }
   let retryable: ErrorCode | undefined;
+  let inTheWay: string | undefined;
   const hold = new DestinationHold(ledger, destination.address);
   if (left.length > 0) await hold.admit(token);
   for (let at = 0; at < left.length; at += BATCH) {
@@ -74,6 +75,7 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
       if (result.ok) return { instance: result.instance, state: 'verified', level: 'digest' };
       return { instance: result.instance, state: ERRORS[result.code].retryable ? 'waiting' : 'failed', code: result.code };
     });
+    for (const result of copied) if (!result.ok) inTheWay ??= result.detail;
     await ledger.recordDeliveries(token.id, destination, results);
     for (const { instance, state, code } of results) {
       if (state === 'verified') {
@@ -86,7 +88,9 @@ async function deliverInTurn({ ledger, token, destination, files, signal, onProg
   }
   // Two that each find only a part of theirs there must not wake one another for ever.
   if (bytes > 0 && retryable === undefined) ledger.destinationUp(destination.address);
-  if (retryable !== undefined) throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver', detail: 'at the destination folder' });
+  if (retryable !== undefined) {
+    throw new ExdicomError(retryable, { destination: destination.address, stage: 'deliver', detail: `at the destination folder${inTheWay === undefined ? '' : `: ${inTheWay}`}` });
+  }
   return { verified, level: verified === 0 ? 'none' : 'digest', warned: 0, failed, bytes, milliseconds: Date.now() - started };
 }
 

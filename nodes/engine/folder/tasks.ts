@@ -22,7 +22,7 @@ export interface CopyOrder {
 
 export type CopyResult =
   | { readonly instance: number; readonly ok: true }
-  | { readonly instance: number; readonly ok: false; readonly code: ErrorCode };
+  | { readonly instance: number; readonly ok: false; readonly code: ErrorCode; /** What a person finds there. */ readonly detail?: string };
 
 /** Writes each file whole under a temporary name, fsyncs, renames, reads it again and compares the digest. */
 const copy: Task<{ readonly orders: readonly CopyOrder[]; readonly marker: string }, readonly CopyResult[]> = ({ orders, marker }, context) => {
@@ -84,9 +84,13 @@ function copyOne({ instance, from, to, otherwise, sha256 }: CopyOrder, marker: s
     return digestOf(target, buffer) === sha256 ? { instance, ok: true } : { instance, ok: false, code: 'VERIFY_DIGEST' };
   } catch (thrown) {
     try { rmSync(temporary, { force: true }); } catch { /* the disk that failed us fails us again */ }
-    return { instance, ok: false, code: toExdicomError(thrown).code };
+    const { code, detail } = toExdicomError(thrown);
+    return { instance, ok: false, code, ...(isInTheWay(detail) ? { detail: 'a file is in the place of a folder' } : {}) };
   }
 }
+
+/** Nothing is written over what is not ours: a person must move it. */
+const isInTheWay = (systemCode: string | undefined): boolean => systemCode === 'ENOTDIR' || systemCode === 'EEXIST';
 
 /** @returns the digest of what was written */
 function write(from: string, to: string, buffer: Buffer): string {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
@@ -38,4 +38,21 @@ test('a full destination folder keeps nothing else from being taken in', async (
   const token = await bench.take();
   const failure = await bench.ledger.fail(token, new ExdicomError('DISK_FULL', { destination: folderAddress('/elsewhere'), stage: 'deliver' }));
   assert.deepEqual([failure.kind, bench.ledger.status().state, await bench.ledger.room()], ['parked', 'ready', 'free']);
+});
+
+test('a file in the place of a folder at the destination is named as what is in the way, and nothing is said of the work folder', async () => {
+  await using bench = await Bench.open();
+  const folder = join(bench.folder, 'received');
+  await mkdir(folder);
+  const token = await bench.take();
+  const files = await bench.prepare(token, await bench.extract(token, ['1.1.1#a', '1.1.2#b']));
+  await writeFile(join(folder, token.name), 'of somebody');
+  const destination = { address: folderAddress(folder), label: 'received', identifiedAllowed: false, folder, layout: 'number' } as const;
+  await assert.rejects(deliverToFolder({ ledger: bench.ledger, token, destination, files, signal: new AbortController().signal }), (error) => {
+    assert.ok(error instanceof ExdicomError);
+    assert.deepEqual([error.code, error.retryable], ['STORAGE_FAILED', true]);
+    assert.match(error.message, /destination folder: a file is in the place of a folder/);
+    assert.doesNotMatch(error.message, /work folder/);
+    return true;
+  });
 });
