@@ -40,7 +40,9 @@ export = (RED: Red): void => {
         return Object.assign(message, { retry: { ...facts, attempts, ...told } });
       }
       const { kind: reason, ...facts } = parked;
-      status.failed(new ExdicomError(reason === 'gave-up' ? 'GAVE_UP' : 'JOB_UNKNOWN'));
+      // Of the others the status of the node that failed has told.
+      if (reason === 'gave-up') status.failed(new ExdicomError('GAVE_UP'));
+      else if (reason === 'unknown-job') status.failed(new ExdicomError('JOB_UNKNOWN'));
       return [null, Object.assign(message, { retry: { reason, ...facts, attempts, ...told } })];
     };
 

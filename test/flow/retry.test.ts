@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
 import type { JobToken } from '../../nodes/engine/model';
@@ -204,6 +205,8 @@ describe('a retry node', () => {
     assert.deepEqual(await reasonFor({ job: token, error: { message: 'of a function node' } }), { reason: 'not-retryable' });
     assert.deepEqual(await reasonFor({ job: token, error: { code: 'toString' } }), { reason: 'not-retryable' });
     assert.deepEqual(await reasonFor({ job: token, error: { code: 'PEER_TIMEOUT' } }), { reason: 'job-failed', attempt: 0, attempts: 0, code: 'PEER_TIMEOUT' });
+    await sleep(1100); // a status is shown once a second
+    assert.equal(red.status('retry'), 'idle');
     assert.deepEqual(await reasonFor({ job: { ...token, id: 'nobody' }, error: { code: 'PEER_TIMEOUT' } }), { reason: 'unknown-job', attempts: 0, code: 'PEER_TIMEOUT' });
     const own = await reasonFor({ job: 'no token', error: { code: 'PEER_TIMEOUT' } }) as Record<string, unknown>;
     assert.deepEqual([own['reason'], own['code']], ['failed', 'JOB_UNKNOWN']);

@@ -138,8 +138,9 @@ export class Failing {
     if (job === undefined || row.doomed || row.state === 'closing') return { kind: row.error?.code === 'GAVE_UP' ? 'gave-up' : 'job-failed', ...facts };
     const now = Date.now();
     if (row.state !== 'parked' || row.error === undefined) {
-      if (row.attempt <= attempt) return { kind: 'not-parked', ...facts };
-      // It woke before its message came here: this is about a try that is over.
+      // It woke before its message came here: this is about a try that is over. What a deploy interrupted is sent again as well.
+      const goesOn = row.attempt > attempt || job.interrupted || job.wantsSend;
+      if (!goesOn) return { kind: 'not-parked', ...facts };
       core.update(job, await core.store.setPolicy(id, policy, undefined));
       return { kind: 'parked', until: now, ...facts };
     }

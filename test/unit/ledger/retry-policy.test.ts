@@ -104,6 +104,14 @@ test('a clock that is set forward or back while a job fails makes it neither old
   }
 });
 
+test('what a deploy interrupted is not given up: its source sends it again', async () => {
+  await using bench = await Bench.open({ policy: quick });
+  const token = await bench.take();
+  bench.ledger.enter(token, 'extract').interrupt();
+  const parked = await bench.ledger.park(token, slow);
+  assert.ok(parked.kind === 'parked' && (parked.until ?? Infinity) <= Date.now());
+});
+
 test('what is not parked is left alone', async () => {
   await using bench = await Bench.open({ policy: quick });
   const [open, locked] = [await bench.take(), await bench.take()];
