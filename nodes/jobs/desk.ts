@@ -1,5 +1,5 @@
 /** A `jobs` node's settings, read once: which action, on which ledger, in whose name. */
-import { ExdicomError } from '../engine/errors';
+import { ExdicomError, toExdicomError } from '../engine/errors';
 import type { Ledger } from '../engine/ledger/ledger-types';
 import { ledgerNode } from '../runtime/ledgers';
 import type { LedgerNode } from '../runtime/ledgers';
@@ -12,6 +12,7 @@ import type { StatusLine } from '../runtime/status';
 import { ACTIONS, FROM_MESSAGE, isAnswerProperty, PARAMETERS } from './actions';
 import type { Action } from './actions';
 import type { JobsProperties } from './properties';
+import { requestOf } from './request';
 import type { Asked } from './request';
 
 /** The property of the message that the answer goes to. @throws {ExdicomError} CONFIG_INVALID */
@@ -49,6 +50,7 @@ export class Desk {
       dialog['profile'] = use.profile.name;
     }
     this.dialog = dialog;
+    if (this.action === 'list') checkFilters(dialog);
     this.#ledger = ledgerNode(RED, settings.raw('ledger'));
     this.#owned.push(useConfig(this.#ledger, node), this.#ledger.onFailure((failure) => {
       if (failure === undefined) status.idle();
@@ -78,5 +80,15 @@ export class Desk {
 
   close(): void {
     for (const owned of this.#owned.splice(0)) owned[Symbol.dispose]();
+  }
+}
+
+/** Filters of the dialog that would refuse every question: a person sees it at the node when it is deployed. @throws {ExdicomError} CONFIG_INVALID */
+function checkFilters(dialog: Asked['dialog']): void {
+  try {
+    requestOf({ action: 'list', dialog, message: {}, confidential: {} });
+  } catch (thrown) {
+    const { detail = 'a filter' } = toExdicomError(thrown);
+    throw new ExdicomError('CONFIG_INVALID', { detail });
   }
 }

@@ -80,6 +80,18 @@ describe('a jobs node that asks', () => {
     assert.deepEqual(payload, { jobs: [SUMMARY, SUMMARY], offset: 4, more: true });
   });
 
+  it('shows a filter of the dialog that fits nothing before anybody asks', async () => {
+    for (const wrong of [{ code: 'NO_SUCH_CODE' }, { state: 'lost' }, { outcome: 'done' }, { since: 'soon' }, { limit: '0' }]) {
+      const one = bench({ action: 'list', ...wrong });
+      assert.equal(one.node.statuses.at(-1)?.text, 'failed: settings', JSON.stringify(wrong));
+      const sent = await one.ask();
+      assert.deepEqual([errorOf(sent)?.code, sent.statusCode, one.calls], ['CONFIG_INVALID', 500, []]);
+    }
+    assert.equal(bench({ action: 'list', code: 'PEER_TIMEOUT', state: 'parked' }).node.statuses.at(-1)?.text, 'idle');
+    // Of another action it is not used.
+    assert.equal(bench({ action: 'counts', code: 'NO_SUCH_CODE' }).node.statuses.at(-1)?.text, 'idle');
+  });
+
   it('tells nothing of a job that its sender wrote', async () => {
     const { payload } = await bench({ action: 'list' }, { jobs: [job] }).ask();
     assert.doesNotMatch(JSON.stringify(payload), /Miller|Anywhere/);
