@@ -21,8 +21,14 @@ export = (RED: Red): void => {
     const status = new StatusLine(node);
     let watcher: FolderWatcher | undefined;
 
-    const show = ({ full, waiting, error }: Look): void => {
+    let large = 0;
+    const show = ({ full, waiting, tooLarge, error }: Look): void => {
+      const before = large;
+      // Without any room nobody has asked whether there is enough for those.
+      large = full ? Math.max(before, tooLarge) : tooLarge;
+      if (large > before) node.warn(`${large === 1 ? 'an item is' : `${large} items are`} too large for the free space of the ledger's disk: three times the size must be free there, beside the reserve; then it is taken by itself`);
       if (error !== undefined) status.failed(error);
+      else if (large > 0) status.warning(new ExdicomError('DISK_FULL'));
       else if (full || waiting > 0) status.waiting();
       else status.idle();
     };

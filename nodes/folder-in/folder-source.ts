@@ -89,7 +89,7 @@ export class FolderSource {
     const progress = status.begin();
     try {
       const taken = await ledger.take({ sourceKey: this.#sourceKey, prefix: 'folder-in', ...this.#intakeOf(candidate) }, signal);
-      if (taken.kind === 'refused') return 'no-room';
+      if (taken.kind === 'refused') return taken.reason === 'space' ? 'too-large' : 'no-room';
       if (taken.kind === 'job') send(taken.token, taken.path, undefined);
       return taken.kind;
     } finally {

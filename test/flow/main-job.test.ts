@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Receipt } from '../../nodes/engine/ledger/ledger-types';
@@ -68,6 +68,24 @@ describe('what goes wrong in the main job', () => {
     assert.ok(receipt.failed.length === 24 && receipt.failed.every(({ code }) => code === 'NOT_DEIDENTIFIED'));
     await red.until(() => red.status('out') === 'failed: identified' && red.status('finish') === 'done 0');
     assert.ok((await filesBelow(join(red.userDir, 'data', 'failed'))).some((file) => file.endsWith('/study.zip')));
+  });
+
+  it('an item that is too large for the disk is told of, without its name, and what is smaller goes past it', async () => {
+    await using red = await NodeRed.start({ flows: mainFlow() });
+    const inbox = join(red.userDir, 'data', 'inbox');
+    await mkdir(inbox, { recursive: true });
+    const { bavail, bsize } = await statfs(inbox);
+    const large = join(inbox, 'SAMPLE PATIENT.dcm');
+    await writeFile(large, '');
+    // Without a byte of it on the disk.
+    await truncate(large, bavail * bsize);
+    await red.until(() => red.status('in') === 'failed: disk full');
+    await drop(red.userDir, 'study.zip', await sampleStudy(red.userDir));
+    await red.until(() => red.at('d-finish').length === 1);
+    assert.equal(red.logs.filter(({ text }) => text.includes('too large for the free space')).length, 1);
+    assert.doesNotMatch(JSON.stringify(red.logs), /SAMPLE/);
+    await rm(large);
+    await red.until(() => red.status('in') === 'idle');
   });
 
   it('an archive without DICOM reaches the Catch node once, with its code, and its original goes to failed', async () => {

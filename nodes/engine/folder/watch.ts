@@ -21,8 +21,8 @@ export interface WatchSettings {
   readonly exclude: readonly string[];
 }
 
-/** `put-back`: a person wants it left where it is until it changes. */
-export type TakenAs = 'job' | 'duplicate' | 'put-back' | 'no-room';
+/** `put-back`: a person wants it left where it is until it changes. `too-large`: there is room, but not for this one. */
+export type TakenAs = 'job' | 'duplicate' | 'put-back' | 'no-room' | 'too-large';
 
 export interface WatchHandler {
   /** Whether an archive has its end record, and a set its volumes. What it throws is about this item alone, as with `take`. */
@@ -40,6 +40,8 @@ export interface Look {
   /** Items that are growing, not whole, or could not be taken yet. */
   readonly waiting: number;
   readonly full: boolean;
+  /** How many of those wait for more room on the disk than there is. */
+  readonly tooLarge: number;
   readonly error?: ExdicomError;
 }
 
@@ -182,7 +184,7 @@ export class FolderWatcher {
       result = await work();
     } catch (thrown) {
       if (signal.aborted) return;
-      result = { waiting: 0, full: false, error: new ExdicomError('SOURCE_UNREADABLE', { origin: thrown }) };
+      result = { waiting: 0, full: false, tooLarge: 0, error: new ExdicomError('SOURCE_UNREADABLE', { origin: thrown }) };
     }
     if (!signal.aborted && result !== undefined) this.#handler.looked(result);
   }
@@ -223,6 +225,7 @@ export class FolderWatcher {
   async #takeReady(all: readonly Found[], signal: AbortSignal): Promise<Look> {
     const rest: Found[] = [];
     let full = false;
+    let tooLarge = 0;
     let error: ExdicomError | undefined;
     for (const found of all) {
       const [candidate, seen] = found;
@@ -235,11 +238,12 @@ export class FolderWatcher {
         this.hold(candidate.roots);
         held = true;
         const taken = await this.#handler.take(candidate, signal);
-        if (taken === 'no-room') {
+        if (taken === 'no-room' || taken === 'too-large') {
           rest.push(found);
           this.release(candidate.roots);
           // There may be none for one that is large, and enough for those after it.
           full = !(await this.#handler.room());
+          if (taken === 'too-large') tooLarge += 1;
         }
         else {
           this.#seen.delete(candidate.roots[0]!);
@@ -259,7 +263,7 @@ export class FolderWatcher {
     this.#rest = rest;
     this.#full = full;
     error ??= this.#left[0];
-    return { waiting: rest.length + this.#left.length, full, ...(error === undefined ? {} : { error }) };
+    return { waiting: rest.length + this.#left.length, full, tooLarge, ...(error === undefined ? {} : { error }) };
   }
 
   async #ready(candidate: Candidate, seen: Seen, signal: AbortSignal): Promise<boolean> {

@@ -89,13 +89,19 @@ export class IntakeDesk {
     return this.#replay.holdsIntake || this.#replay.running() >= core.settings.slots ? 'slots' : 'free';
   }
 
+  /** Whether only what is taken in just now leaves too little room for it. */
+  async #fitsLater(bytes: number): Promise<boolean> {
+    const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
+    return !this.#core.diskFull && free + this.#promised >= bytes * FACTOR;
+  }
+
   async take(intake: Intake, signal: AbortSignal): Promise<Taken> {
     const core = this.#core;
     signal.throwIfAborted();
     if (intake.items.length === 0) throw new ExdicomError('NOTHING_TO_DO');
     const bytes = intake.items.reduce((sum, item) => sum + bytesOf(item), 0);
     const room = await this.room(intake.sourceKey, bytes);
-    if (room !== 'free') return { kind: 'refused', reason: room };
+    if (room !== 'free') return { kind: 'refused', reason: room === 'space' && (await this.#fitsLater(bytes)) ? 'slots' : room };
     const putBack = await this.putBack(intake.sourceKey, intake.origin);
     if (putBack !== undefined) return { kind: 'put-back', of: putBack };
     // Two may have been told that there is room; the slot is counted before anything else is awaited. Two nodes that watch one folder find the same at once.

@@ -154,7 +154,7 @@ describe('a watched folder', () => {
         await utimes(join(folder, name), time, time);
       }
       await look(2);
-      assert.deepEqual(looks.at(-1), { waiting: 2, full: true });
+      assert.deepEqual(looks.at(-1), { waiting: 2, full: true, tooLarge: 0 });
       room = 5;
       await look(1);
       assert.deepEqual(taken, [['old'], ['middle'], ['young']]);

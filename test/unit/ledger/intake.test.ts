@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import test from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { spoolCost } from '../../../nodes/engine/ledger/intake';
+import type { Intake } from '../../../nodes/engine/ledger/ledger-types';
 import type { SourceKey } from '../../../nodes/engine/model';
 import { mountMissing, SmallDisk } from '../../support/small-disk';
 import { Bench, destination, sha256, until } from './fixture';
@@ -94,6 +95,19 @@ test('the reserve and the declared size close the gate', async () => {
   await using bench = await Bench.open({ reserve: 1e15 });
   assert.equal(await bench.ledger.room(), 'space');
   assert.deepEqual(await bench.ledger.take(await bench.intake(), signal), { kind: 'refused', reason: 'space' });
+});
+
+test('what is too large for the disk is told from what only waits for what is being taken in', { skip: mountMissing() }, async () => {
+  using disk = SmallDisk.make(64);
+  await using bench = await Bench.open({ directory: join(disk.folder, 'ledger') });
+  const sized = async (megabytes: number): Promise<Intake> => ({ ...await bench.intake(), items: [await bench.file(`${megabytes}.zip`, Buffer.alloc(megabytes * 1_000_000))] });
+  const [one, other, large] = [await sized(12), await sized(11), await sized(30)];
+  const taking = bench.ledger.take(one, signal);
+  await until(async () => (await bench.ledger.jobs()).length > 0);
+  assert.deepEqual(await bench.ledger.take(other, signal), { kind: 'refused', reason: 'slots' });
+  assert.deepEqual(await bench.ledger.take(large, signal), { kind: 'refused', reason: 'space' });
+  assert.equal((await taking).kind, 'job');
+  assert.equal((await bench.ledger.take(other, signal)).kind, 'job');
 });
 
 test('the same content is a duplicate of an open job, and of a complete one while flows do the same', async () => {
