@@ -3,13 +3,14 @@ import { rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { deleteOriginals, isOriginals, moveOriginals, writeWhole } from '../engine/folder/originals';
 import type { Originals } from '../engine/folder/originals';
-import { look } from '../engine/folder/candidates';
+import { lastTouched, look, lookInto } from '../engine/folder/candidates';
 import type { Candidate } from '../engine/folder/candidates';
 import { keptOriginal, reasonFileFor } from '../engine/folder/kept';
 import type { FolderWatcher, TakenAs } from '../engine/folder/watch';
 import { ExdicomError } from '../engine/errors';
+import { contentDigest } from '../engine/ledger/intake';
 import type { AgainIntake, Disposition, Job, JobSource, Ledger, Reason } from '../engine/ledger/ledger-types';
-import type { SourceKey } from '../engine/model';
+import type { Sha256, SourceKey } from '../engine/model';
 import { runTask } from '../engine/workers/pool';
 import type { StatusLine } from '../runtime/status';
 
@@ -26,6 +27,8 @@ export interface FolderSourceOptions {
 
 /** Milliseconds for looking at the ends of an archive's volumes. */
 const WHOLE_LIMIT = 60_000;
+/** Milliseconds for reading originals once more, beside what their bytes take. */
+const READ_LIMIT = 120_000;
 const ARCHIVE = /\.(zip|rar|7z|exe|tar|gz|iso|z\d{2,4}|r\d{2}|\d{3})$/i;
 
 /** Who watches a folder now, several of them where nodes were copied: a disposal may outlive the node that began it. */
@@ -147,6 +150,17 @@ export class FolderSource {
     return undefined;
   }
 
+  /** Whether what lies there is what was taken in. Size and time may be those of another file: what was touched since is read again. */
+  async #isStill({ createdAt, digest, bytes }: Job, { kind, roots }: Originals): Promise<boolean> {
+    const { signal } = this.#closing;
+    const files = kind === 'folder' ? (await lookInto(roots[0] ?? '', signal))?.files.map(({ path }) => path) ?? [] : roots;
+    const touched = await lastTouched(files);
+    // Where some have been moved already, nothing can be compared any more.
+    if (digest === undefined || touched === undefined || touched < createdAt) return true;
+    const looks = await runTask('ledger.look', { paths: files, digest: true }, { signal, timeLimit: READ_LIMIT + Math.ceil(bytes / 1000) });
+    return contentDigest(looks.map((one) => ({ sha256: one?.sha256 ?? '' as Sha256 }))) === digest; // one that cannot be read has none
+  }
+
   /** Moves, deletes or leaves the originals; again after a crash without harm. */
   readonly dispose = async (job: Job, origin: unknown, disposition: Disposition, reason: Reason): Promise<void> => {
     if (!isOriginals(origin)) return;
@@ -156,11 +170,12 @@ export class FolderSource {
       this.#release(origin.roots, this.#isInside(origin) ? origin : undefined);
       return;
     }
+    const still = await this.#isStill(job, origin);
     if (disposition === 'failed') {
       const folder = join(failed, job.name);
-      await moveOriginals(origin, folder, signal);
+      if (still) await moveOriginals(origin, folder, signal);
       await writeWhole(join(folder, reasonFileFor(origin.roots)), `${JSON.stringify(reason, undefined, 2)}\n`);
-    } else if (!deletes || !isProved(job, reason) || (await deleteOriginals(origin, signal)) === 'unread') await moveOriginals(origin, join(done, job.name), signal);
+    } else if (still && (!deletes || !isProved(job, reason) || (await deleteOriginals(origin, signal)) === 'unread')) await moveOriginals(origin, join(done, job.name), signal);
     // The folder of the job before is empty now, unless a reason is kept in it.
     if (!this.#isInside(origin)) await rmdir(dirname(origin.roots[0] ?? '')).catch(() => undefined);
     this.#release(origin.roots);

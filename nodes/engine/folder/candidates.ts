@@ -134,6 +134,17 @@ export async function fingerprint(
   return fingerprintOf(files);
 }
 
+/** When anything about these files last changed, by the clock of their file system: nobody can set that back, as a copy does with its other time. Undefined where one is gone. */
+export async function lastTouched(paths: readonly string[]): Promise<number | undefined> {
+  let last = 0;
+  for (const path of paths) {
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined) return undefined;
+    last = Math.max(last, stats.ctimeMs);
+  }
+  return last;
+}
+
 async function facts(path: string, name: string): Promise<CandidateFile | undefined> {
   try {
     const { size, mtimeMs } = await lstat(path);

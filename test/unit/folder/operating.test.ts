@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
@@ -106,7 +106,6 @@ describe('a watched folder, operated by a person', () => {
     await bench.ledger.cancel(token.id);
     await inbox.closed(token);
     await inbox.look();
-    const { rename } = await import('node:fs/promises');
     await rename(path, away);
     await inbox.look();
     await rename(away, path);
@@ -212,6 +211,42 @@ describe('a watched folder, operated by a person', () => {
     await inbox.complete(token);
     await rm(join(bench.ledger.folders.done, token.name, 'a.zip'));
     await assert.rejects(bench.ledger.sendAgain(token.id), { code: 'SOURCE_GONE' });
+    await inbox.watcher.stop();
+  });
+
+  for (const what of ['a file', 'a folder'] as const) {
+    it(`moves ${what} that another of its size and time has replaced nowhere, and takes that one in`, async () => {
+      await using bench = await Bench.open();
+      const inbox = await Inbox.open(bench);
+      const path = what === 'a file' ? join(inbox.inbox, 'a.zip') : join(inbox.inbox, 'study', 'IM1');
+      const place = async (content: string): Promise<void> => {
+        await mkdir(join(path, '..'), { recursive: true });
+        await writeFile(`${path}.part`, content);
+        await utimes(`${path}.part`, 1000, 1000);
+        await rename(`${path}.part`, path);
+      };
+      await place('one');
+      await inbox.look();
+      const token = await inbox.next();
+      await place('two');
+      await inbox.complete(token);
+      assert.equal(await readFile(path, 'utf8'), 'two');
+      assert.deepEqual(await readdir(bench.ledger.folders.done), []);
+      await inbox.look();
+      assert.equal(await readFile((await bench.ledger.spool((await inbox.next()).id))[0]!.path, 'utf8'), 'two');
+      await inbox.watcher.stop();
+    });
+  }
+
+  it('moves an original that was only touched', async () => {
+    await using bench = await Bench.open();
+    const inbox = await Inbox.open(bench);
+    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
+    await inbox.look();
+    const token = await inbox.next();
+    await chmod(join(inbox.inbox, 'a.zip'), 0o600);
+    await inbox.complete(token);
+    assert.deepEqual(await names(bench.ledger.folders.done), [token.name, join(token.name, 'a.zip')]);
     await inbox.watcher.stop();
   });
 
