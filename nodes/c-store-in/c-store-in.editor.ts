@@ -35,7 +35,7 @@ RED.nodes.registerType<CStoreInProperties>('exdicom-c-store-in', {
   oneditprepare() {
     prepareForm(this);
     const address = $('#node-input-host');
-    const update = (): void => { $('#exdicom-c-store-in-open').toggle(!['127.0.0.1', '::1', 'localhost'].includes(String(address.val() ?? '').trim())); };
+    const update = (): void => { $('#exdicom-c-store-in-open').toggle(!['127.0.0.1', '::1', '[::1]', 'localhost'].includes(String(address.val() ?? '').trim())); };
     address.on('change input', update);
     update();
     // Without TLS nobody can show a certificate.
