@@ -8,6 +8,7 @@ import { Source } from '../runtime/source';
 import { onlyCopies } from '../runtime/only-copy';
 import { StatusLine } from '../runtime/status';
 import { serverTls } from '../runtime/tls';
+import { listen } from './listen';
 import { Refusals } from './refusals';
 import { defaults } from './properties';
 import type { CStoreInProperties } from './properties';
@@ -57,20 +58,15 @@ export = (RED: Red): void => {
           if (!busy) stored = counts.stored;
         },
       });
-      let told: string | undefined;
-      await receiver.startWhenPossible(signal, (error) => {
-        status.failed(error);
-        if (error.message !== told) node.error(error);
-        told = error.message;
-      });
       const attached = ledger.attachSource({
         sourceKey: receiver.sourceKey,
         node: node.id,
         send: (token, path, topic) => { source.send(token, path, topic); },
         ...onlyCopies(ledger, issuer),
       });
-      status.idle();
+      let listens = false;
       const show = (): void => {
+        if (!listens) return;
         const before = held;
         held = ledger.held({ source: receiver.sourceKey }) !== undefined;
         if (working || held === before) return;
@@ -78,10 +74,20 @@ export = (RED: Red): void => {
         else status.idle();
       };
       const watching = ledger.onStatus(show);
-      show();
+      // What was received before goes on while the port cannot be opened.
+      const listening = listen(receiver, signal, (error, again) => {
+        status.failed(error);
+        // The ledger has told of its own failure.
+        if (!again && error.stage !== 'ledger') node.error(error);
+      }, () => {
+        listens = true;
+        status.idle();
+        show();
+      });
       return {
         close: async () => {
           watching[Symbol.dispose]();
+          await listening;
           await receiver.stop();
           attached[Symbol.dispose]();
         },

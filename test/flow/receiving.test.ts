@@ -1,5 +1,7 @@
 /** Studies that are on their way in while their listener is changed in the editor. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import type { JobToken } from '../../nodes/engine/model';
 import { CT, EXPLICIT, RawClient, dataSet } from '../support/listening';
@@ -56,6 +58,31 @@ describe('a study on its way in', () => {
 });
 
 describe('a listener', () => {
+  it('is the source of its jobs also while its port is taken, and where another node has the same one', async () => {
+    const port = await freePort();
+    const second: FlowNode[] = [
+      { id: 'second', type: 'exdicom-c-store-in', name: '', ledger: 'ledger', port: String(port), aet: 'EXDICOM', quiet: '1', ...at, wires: [['d-second']] },
+      { id: 'd-second', type: 'debug', active: false, ...at, wires: [] },
+    ];
+    await using red = await NodeRed.start({ flows: [...flows(port, { quiet: '1' })] });
+    await red.until(() => red.status('receive') === 'idle');
+    await send(port, '2.25.1.1');
+    await red.until(() => jobsAt(red, 'd-receive').length > 0);
+    await red.kill();
+    const other = createServer().listen(port, '127.0.0.1');
+    await once(other, 'listening');
+    try {
+      await using again = await NodeRed.start({ userDir: red.userDir, flows: [...flows(port), ...second] });
+      await again.until(() => again.status('receive') === 'failed: port in use');
+      await again.until(() => jobsAt(again, 'd-receive').length > 0);
+      assert.deepEqual([jobsAt(again, 'd-receive'), jobsAt(again, 'd-second')], [['c-store-in 0001'], []]);
+      await again.stop();
+      assert.deepEqual(again.logs.filter(({ text }) => text.includes('in no flow')), []);
+    } finally {
+      other.close();
+    }
+  });
+
   it('says in the log why a caller is not let in, once for each reason', async () => {
     const port = await freePort();
     await using red = await NodeRed.start({ flows: flows(port, { checkAet: true }) });

@@ -326,9 +326,10 @@ export class IntakeDesk {
   }
 
   receiving(sourceKey: SourceKey, node?: string): Array<{ token: JobToken; folder: OwnPath; study: string; updatedAt: number }> {
-    const isOwn = (row: JobRow): boolean => row.sourceKey === sourceKey || (node !== undefined && row.node === node && !this.#replay.has(row.sourceKey));
+    const isOf = ({ sourceKey: key, node: taker }: JobRow): boolean =>
+      (node !== undefined && taker !== undefined && (taker === node || this.#replay.hasNode(taker)) ? taker === node : key === sourceKey);
     return [...this.#core.jobs.values()]
-      .filter(({ row }) => row.state === 'receiving' && row.study !== undefined && isOwn(row))
+      .filter(({ row }) => row.state === 'receiving' && row.study !== undefined && isOf(row))
       .map(({ row }) => ({ token: this.#core.token(row), folder: this.#receivingFolder(row), study: row.study ?? '', updatedAt: row.updatedAt }));
   }
 

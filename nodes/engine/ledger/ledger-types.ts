@@ -105,12 +105,12 @@ export interface Reason {
   readonly duplicateOf?: JobId;
 }
 
-/** A source node's hand in the ledger. Any source with a job's source key adopts it. */
+/** A source node's hand in the ledger. Any source with a job's source key adopts it, unless the node that took it in is there. */
 export interface JobSource {
   readonly sourceKey: SourceKey;
   /**
-   * Id of the node: what it took in under another source key, which no source has now, is its own still. For sources whose
-   * jobs have no original that would lie at the old place.
+   * Id of the node: what it took in is its own, also under another source key. For sources whose jobs have no original that
+   * would lie at the old place.
    */
   readonly node?: string;
   /** Send this job's token (again). `path`: the spooled file, or the folder of several. Must not throw. */
@@ -516,7 +516,7 @@ export interface Ledger {
   receive(intake: Omit<Intake, 'items'> & { readonly study: string }): Promise<{ readonly token: JobToken; readonly folder: OwnPath }>;
   addReceived(job: JobId, item: { readonly path: OwnPath; readonly name: string; readonly bytes: number; readonly sha256: Sha256 }): Promise<void>;
   completeReceived(job: JobId): Promise<Taken>;
-  /** Jobs of this source that are still receiving, for after a restart; with `node` also those of `JobSource.node`. */
+  /** Jobs of this source that are still receiving, for after a restart; `node` as in `JobSource`. */
   receiving(sourceKey: SourceKey, node?: string): Promise<ReadonlyArray<{ readonly token: JobToken; readonly folder: OwnPath; readonly study: string; readonly updatedAt: number }>>;
 
   // stages

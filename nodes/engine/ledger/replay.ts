@@ -65,21 +65,25 @@ export class Replay {
   }
 
   /**
-   * Those attached under a job's source key, or the one that stands in for a node that was imported anew or moved, or the
-   * node that took it in under another key.
+   * The node that took a job in, whatever its source key is now; else those attached under the job's source key, or the one
+   * that stands in for a node that was imported anew or moved.
    */
-  #of({ sourceKey, node }: Pick<JobRow, 'sourceKey' | 'node'>): readonly Attached[] | undefined {
+  #of({ sourceKey, node }: JobRow): readonly Attached[] | undefined {
+    const own = node === undefined ? [] : this.#withNode(node);
+    if (own.length > 0) return own;
     const attached = this.#attached.get(sourceKey);
     if (attached !== undefined) return attached;
     const found = standIn('message', sourceKey, this.#attached.keys());
-    if (found !== undefined) return this.#attached.get(found);
-    const own = node === undefined ? [] : [...this.#attached.values()].flat().filter(({ source }) => source.node === node);
-    return own.length === 0 ? undefined : own;
+    return found === undefined ? undefined : this.#attached.get(found);
   }
 
-  /** Whether a source is attached under this very key. */
-  has(sourceKey: SourceKey): boolean {
-    return this.#attached.has(sourceKey);
+  #withNode(node: string): readonly Attached[] {
+    return [...this.#attached.values()].flat().filter(({ source }) => source.node === node);
+  }
+
+  /** Whether the source node of this id is there. */
+  hasNode(node: string): boolean {
+    return this.#withNode(node).length > 0;
   }
 
   source(row: JobRow): JobSource | undefined {

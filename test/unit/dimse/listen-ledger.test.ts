@@ -168,3 +168,18 @@ void test('another node has nothing of a study whose node is gone; a person canc
   await until(async () => (await ledger.job(job)).state === 'closed');
   assert.equal(namesIn(join(ledger.folders.failed, (await ledger.job(job)).name)).filter((name) => name.endsWith('.dcm')).length, 2);
 });
+
+void test('who listens in its place has nothing of it while its node is there, and all of it when that is gone', async () => {
+  using folder = temporaryFolder();
+  await using left = await leftStudy(folder.path);
+  const { ledger, job } = left;
+  {
+    await using own = await listen(ledger, { aet: 'ELSEWHERE', quiet: NEVER });
+    await using inItsPlace = await listen(ledger, { node: 'two' });
+    await sleep(300);
+    assert.deepEqual([own.sent.length, inItsPlace.sent.length, (await ledger.job(job)).state], [0, 0, 'receiving']);
+  }
+  await using inItsPlace = await listen(ledger, { node: 'two' });
+  await until(() => inItsPlace.sent.length === 1);
+  assert.equal(inItsPlace.sent[0]!.token.id, job);
+});
