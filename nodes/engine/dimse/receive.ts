@@ -198,6 +198,8 @@ export class Receiver implements AsyncDisposable {
     if (found.kind === 'unreadable') throw new ExdicomError(found.code, { stage: 'receive', detail: `at ${found.offset}` });
     if (found.kind !== 'instance') throw new ExdicomError('DICOM_UNREADABLE', { stage: 'receive' });
     const { identity } = found;
+    // Its UIDs are those that we wrote into its head.
+    if (identity.dataSetOffset >= file.bytes) throw new ExdicomError('DICOM_UNREADABLE', { stage: 'receive', detail: 'no data set' });
     if (identity.sopClassUID !== instance.sopClassUID || identity.sopInstanceUID !== instance.sopInstanceUID) throw new ExdicomError('STORE_MISMATCH', { stage: 'receive' });
     const { callingAET } = instance.association;
     try {

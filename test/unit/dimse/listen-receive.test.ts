@@ -247,6 +247,12 @@ void test('a receiver that waits for its port ends at once with the reason of th
   await assert.rejects(starting, reason);
 });
 
+void test('an instance without a byte of a data set is not taken: what says who it is are the words of its sender alone', async () => {
+  await using site = await receiving();
+  assert.deepEqual(await sendAll(site.port, [{ sop: '1.2.3.1', bytes: Buffer.alloc(0) }, { sop: '1.2.3.2' }]), [0xc000, 0]);
+  assert.deepEqual(site.ledger.all.map(({ files }) => files.length), [1]);
+});
+
 void test('a stop leaves a study that is not quiet as receiving, and sends nothing any more', async () => {
   await using site = await receiving();
   await sendAll(site.port, [{ sop: '1.2.3.1' }]);
