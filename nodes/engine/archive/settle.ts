@@ -46,7 +46,7 @@ export type Settled = Common & (
   | { readonly kind: 'archive'; readonly path: OwnPath; readonly format: ArchiveFormat }
   /** What goes on in the middle of an archive by its name, on disk until its set has been opened. */
   | { readonly kind: 'part'; readonly path: OwnPath }
-  /** `tried`: a password passed the check, but what came out was wrong. */
+  /** `tried`: a password passed the check, but what came out was wrong; or there is reason to think that none can pass. */
   | { readonly kind: 'locked'; readonly tried: boolean }
 );
 

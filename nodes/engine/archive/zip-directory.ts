@@ -362,10 +362,12 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   const place: Place = { position, offsetOf: wraps ? unwrapped(source, position) : (written) => written + shift };
   if (source.volumes > 1 && end.disk + 1 > source.volumes && end.disk > 0) throw new ExdicomError('MISSING_VOLUME');
   if (end.count > limits.entries) throw new ExdicomError('LIMIT_ENTRIES', { detail: `${end.count}` });
-  if (end.size > Math.max(1 << 24, limits.entries * BYTES_PER_ENTRY)) throw new ExdicomError('LIMIT_ENTRIES');
+  const most = Math.max(1 << 24, limits.entries * BYTES_PER_ENTRY);
+  if (end.size > most) throw new ExdicomError('LIMIT_ENTRIES');
 
-  const directory = source.read(position, end.size);
-  if (directory.length !== end.size) throw damaged();
+  // Up to the end record: its size may be what is damaged.
+  const directory = source.read(position, Math.min(end.position - position, most));
+  if (directory.length < end.size) throw damaged();
   let records = findRecords(directory, limits.entries, true);
   if (missingRecords(end, records) > 0) {
     const { positions } = findRecords(directory, limits.entries, false);

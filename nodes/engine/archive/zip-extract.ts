@@ -15,7 +15,7 @@ import type { SettleContext, Settled, Verdict } from './settle';
 import { aesOverhead, openAes, openZipCrypto, zipCryptoOverhead } from './zip-decrypt';
 import type { Decryptor } from './zip-decrypt';
 import type { ZipDirectory, ZipEntry } from './zip-directory';
-import { isLocalHeader, LOCAL_SIZE } from './zip-local';
+import { isInPlace, isLocalHeader, LOCAL_SIZE } from './zip-local';
 import { DECODERS, DEFLATED, ZSTANDARD, ZSTANDARD_BOUNDS } from './zip-methods';
 
 export interface ZipShare {
@@ -224,7 +224,8 @@ export async function extractZip(share: ZipShare, tick: () => void): Promise<Sha
         tried = true;
       }
     }
-    return { kind: 'locked', tried };
+    // By a damaged header no password fits, as by a wrong password.
+    return { kind: 'locked', tried: tried || !isInPlace(source, entry, directory.end) };
   };
 
   for (let i = share.from; i < share.to; i += 1) {

@@ -50,3 +50,13 @@ export function evidenceFor(source: ByteSource, entry: ZipEntry, end: number): '
   if ((fixed.readUInt16LE(6) & 8) !== 0 && signed.some((at) => tells(after, at, entry, false) || tells(after, at, entry, true))) return 'all';
   return variable.subarray(0, nameLength).equals(entry.name.bytes) ? 'name' : 'none';
 }
+
+/** Whether an entry lies where its headers say, as far as that can be told: its local header bears it out, and behind its data stands another header, of whatever kind. */
+export function isInPlace(source: ByteSource, entry: ZipEntry, end: number): boolean {
+  if (evidenceFor(source, entry, end) !== 'all') return false;
+  const fixed = source.read(entry.offset, LOCAL_SIZE);
+  if (entry.encryption === 'zipcrypto' && entry.check !== fixed[(fixed.readUInt16LE(6) & 8) !== 0 ? 11 : 17]) return false;
+  const after = source.read(entry.offset + LOCAL_SIZE + fixed.readUInt16LE(26) + fixed.readUInt16LE(28) + entry.packed, DESCRIPTOR_SIZE);
+  // At once, or after a descriptor without a signature, short or long.
+  return [0, 12, 20].some((at) => after.toString('latin1', at, at + 2) === 'PK');
+}

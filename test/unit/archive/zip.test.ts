@@ -95,6 +95,26 @@ describe('zip', () => {
     assert.equal((await drop({ 'a.zip': locked })).code, 'NEEDS_PASSWORD');
   });
 
+  test('an encrypted entry with a damaged header costs no other one, and nobody is asked for its password', async () => {
+    for (const kind of ['zipcrypto', 'aes256'] as const) {
+      for (const descriptor of [false, true]) {
+        const whole = zip([1, 2, 3].map((n) => ({ name: `name ${n}`, data: instance({ sop: `1.2.3.${n}` }), descriptor, encrypt: { kind, password: 'p' } })));
+        const local = whole.indexOf('name 2') - 30;
+        const record = whole.lastIndexOf('name 2') - 46;
+        // Lengths of the name and of the extra field, by which the data is elsewhere; what a password of the old kind is checked against.
+        for (const at of [local + 26, local + 28, ...(kind === 'zipcrypto' ? [record + (descriptor ? 13 : 19)] : [])]) {
+          const archive = Buffer.from(whole);
+          archive[at]! ^= 2;
+          assert.deepEqual(story((await drop({ 'a.zip': archive }, { passwords: ['p'] })).entries), ['instance name 1', 'unreadable ENTRY_CRC name 2', 'instance name 3'], `${kind} ${at}`);
+          assert.equal((await drop({ 'a.zip': archive }, { passwords: ['q'] })).code, 'NEEDS_PASSWORD', kind);
+        }
+      }
+    }
+    // With a password of its own it is waited for.
+    const mixed = zip(['p', 'q', 'p'].map((password, n) => ({ name: `name ${n}`, data: instance({ sop: `1.2.3.${n + 1}` }), encrypt: { kind: 'aes256', password } })));
+    assert.equal((await drop({ 'a.zip': mixed }, { passwords: ['p'] })).code, 'NEEDS_PASSWORD');
+  });
+
   test('an AES entry that was tampered with is found out by its authentication code, small or large', async () => {
     const encrypt = { kind: 'aes256', password: 'pw' } as const;
     for (const data of [two, large]) {
@@ -225,6 +245,10 @@ describe('zip', () => {
     for (const told of [3, 999, 0xffff]) assert.deepEqual(story((await drop({ 'a.zip': counted(told) })).entries), ['instance 1', 'instance 2', 'unreadable ENTRY_DAMAGED '], `${told}`);
     // What is there is there.
     for (const told of [0, 1]) assert.deepEqual(story((await drop({ 'a.zip': counted(told) })).entries), ['instance 1', 'instance 2'], `${told}`);
+    // Nor where the size of the directory is what is wrong.
+    const sized = zip([1, 2, 3, 4].map((n) => ({ name: `name ${n}`, data: instance({ sop: `1.2.3.${n}` }) })));
+    sized.writeUInt32LE(sized.readUInt32LE(sized.length - 10) - 128, sized.length - 10);
+    assert.equal((await drop({ 'a.zip': sized })).contents.length, 4);
     const nothing = zip([]);
     nothing.writeUInt16LE(1, nothing.length - 12);
     assert.equal((await drop({ 'a.zip': nothing })).code, 'ARCHIVE_DAMAGED');
