@@ -5,7 +5,7 @@ import { rarStart, SFX_BYTES, sniff, SNIFF_BYTES } from './format';
 import type { ArchiveFormat } from './format';
 import { readRarVolume } from './rar-headers';
 import { isVolumeName } from './volumes';
-import { endsAsZip, zipEnd } from './zip-directory';
+import { endsAsZip, zipEnd, zipStart } from './zip-directory';
 
 /** The kind of archive that these volumes are, other bytes in front of it allowed, its beginning lost or not; undefined where they are none. */
 export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefined {
@@ -13,8 +13,11 @@ export function archiveFormat(paths: readonly string[]): ArchiveFormat | undefin
   const found = sniff(source.read(0, SNIFF_BYTES));
   if (found.kind === 'archive') return found.format;
   if (found.kind === 'foreign') return undefined;
-  if (rarStart(source.read(0, SFX_BYTES)) >= 0) return 'rar';
-  return zipEnd(source) !== 'none' || endsAsZip(source) ? 'zip' : undefined;
+  // Either may lie in the other as it is.
+  const rar = rarStart(source.read(0, SFX_BYTES));
+  const zip = zipStart(source);
+  if (rar >= 0 && (zip === undefined || rar < zip)) return 'rar';
+  return zip !== undefined || endsAsZip(source) ? 'zip' : undefined;
 }
 
 /**

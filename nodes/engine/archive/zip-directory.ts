@@ -380,6 +380,18 @@ export function readZipDirectory(source: ByteSource, limits: ExtractLimits): Zip
   return { entries: refuseOverlaps(refuseFalselyLocked(entries, source), source, position), end: position };
 }
 
+/** Where the first entry of a zip begins that may stand behind other bytes; Infinity where only its volumes could tell, undefined where there is none. */
+export function zipStart(source: ByteSource): number | undefined {
+  try {
+    const { position, shift } = findEnd(source);
+    const record = source.read(position, RECORD_SIZE);
+    return record.length === RECORD_SIZE && record.readUInt32LE(0) === CENTRAL ? record.readUInt32LE(42) + shift : position;
+  } catch (thrown) {
+    if (!(thrown instanceof ExdicomError)) throw thrown;
+    return thrown.code === 'MISSING_VOLUME' ? Infinity : undefined;
+  }
+}
+
 /** Whether the file ends with a directory, even where what it leads to is not there: a zip whose beginning is lost. */
 export function endsAsZip(source: ByteSource): boolean {
   for (const at of endPositions(source, END_SIZE + COMMENT_MAX)) {

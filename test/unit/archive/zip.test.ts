@@ -8,7 +8,7 @@ import { ByteSource } from '../../../nodes/engine/archive/byte-source';
 import { DEFAULT_SETTINGS } from '../../../nodes/engine/archive/settings';
 import { readZipDirectory } from '../../../nodes/engine/archive/zip-directory';
 import { closePool } from '../../../nodes/engine/workers/pool';
-import { extraField, instance, zip } from '../../support/archives';
+import { extraField, instance, rar, zip } from '../../support/archives';
 import type { ZipSpec } from '../../support/archives';
 import { drop, story } from './dropping';
 
@@ -161,6 +161,18 @@ describe('zip', () => {
     for (const archive of [zip([{ name: '1', data: one }], { prefix: Buffer.concat([Buffer.from('MZ'), Buffer.alloc(5000, 1)]) }), zip([{ name: '1', data: one }], { comment: Buffer.concat([Buffer.from('see '), fake, Buffer.from('end')]) }), Buffer.concat([zip([{ name: '1', data: one }]), Buffer.alloc(100, 0x20)])]) {
       assert.deepEqual((await drop({ 'a.exe': archive })).contents, [one]);
     }
+  });
+
+  test('behind a program, an archive that lies in another one is not taken for that', async () => {
+    const prefix = Buffer.concat([Buffer.from('MZ'), Buffer.alloc(5000, 1)]);
+    const inner = [{ name: 'x', data: two }];
+    for (const inOffsets of [false, true]) {
+      const outer = zip([{ name: '1', data: one }, { name: 'in.rar', data: rar(inner) }], { prefix });
+      if (inOffsets) for (let at = outer.indexOf(RECORD); at >= 0; at = outer.indexOf(RECORD, at + 1)) outer.writeUInt32LE(outer.readUInt32LE(at + 42) + prefix.length, at + 42);
+      if (inOffsets) outer.writeUInt32LE(outer.readUInt32LE(outer.length - 6) + prefix.length, outer.length - 6);
+      assert.deepEqual(story((await drop({ 'a.exe': outer })).entries), ['instance 1', 'instance in.rar/x'], `${inOffsets}`);
+    }
+    assert.deepEqual(story((await drop({ 'a.exe': rar([{ name: '1', data: one }, { name: 'in.zip', data: zip(inner) }], prefix) })).entries), ['instance 1', 'instance in.zip/x']);
   });
 
   test('a cut off archive is damaged, and nothing of it is sent', async () => {
