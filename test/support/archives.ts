@@ -214,6 +214,8 @@ export interface RarSpec {
   readonly redirect?: { readonly kind: 'symlink' | 'hardlink' | 'copy'; readonly to: string };
   /** The archive does not say how large it is. */
   readonly unknownSize?: boolean;
+  /** Packed with those before it in mind, as the archive says. */
+  readonly solid?: boolean;
 }
 
 const RAR5 = Buffer.from('526172211a070100', 'hex');
@@ -256,7 +258,7 @@ function fileBlock(spec: RarSpec, { data, before, after }: Part): Buffer {
   return Buffer.concat([
     block(Buffer.concat([
       vint(2), vint(flags), ...(extra.length > 0 ? [vint(extra.length)] : []), vint(data.length),
-      vint(4 | (spec.unknownSize === true ? 8 : 0)), vint(spec.unknownSize === true ? 0 : spec.data.length), vint(0o100644), u32(spec.badCrc === true ? crc ^ 1 : crc), vint(0), vint(1), vint(name.length), name, extra,
+      vint(4 | (spec.unknownSize === true ? 8 : 0)), vint(spec.unknownSize === true ? 0 : spec.data.length), vint(0o100644), u32(spec.badCrc === true ? crc ^ 1 : crc), vint(spec.solid === true ? 0x40 : 0), vint(1), vint(name.length), name, extra,
     ])),
     data,
   ]);
@@ -267,7 +269,7 @@ const endBlock = (more: boolean): Buffer => block(Buffer.concat([vint(5), vint(0
 
 /** A RAR 5 archive that stores these entries. */
 export function rar(entries: readonly RarSpec[], prefix = Buffer.alloc(0)): Buffer {
-  return Buffer.concat([prefix, RAR5, mainBlock(0, 0), ...entries.map((spec) => fileBlock(spec, { data: spec.data, before: false, after: false })), endBlock(false)]);
+  return Buffer.concat([prefix, RAR5, mainBlock(entries.some(({ solid }) => solid === true) ? 4 : 0, 0), ...entries.map((spec) => fileBlock(spec, { data: spec.data, before: false, after: false })), endBlock(false)]);
 }
 
 /** A RAR 4 archive that stores these entries. */

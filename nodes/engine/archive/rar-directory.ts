@@ -32,6 +32,8 @@ export interface RarDirectory {
   readonly entries: readonly RarEntry[];
   /** The one that opened the headers, where these are encrypted. */
   readonly headerPassword: string | undefined;
+  /** Whether entries are packed with those before them in mind. */
+  readonly solid: boolean;
   /** Whether an entry can be unpacked without those before it. */
   readonly divisible: boolean;
 }
@@ -145,6 +147,7 @@ export async function readRarDirectory(paths: readonly string[], passwords: read
   });
   // Whatever stood there, it is told of.
   entries.push(...masks.map(() => LOST));
-  const divisible = volumes.length === 1 && known !== undefined && !first.solid && known.every(({ link }) => link !== 'copy') && headers.every(({ flags }) => !flags.solid);
-  return { input, version: first.version, headers, entries, headerPassword: password, divisible };
+  const solid = first.solid || headers.some(({ flags }) => flags.solid);
+  const divisible = volumes.length === 1 && known !== undefined && !solid && known.every(({ link }) => link !== 'copy');
+  return { input, version: first.version, headers, entries, headerPassword: password, solid, divisible };
 }

@@ -85,6 +85,8 @@ class RarExtraction {
     this.#position += 1;
     this.#current = undefined;
     unrar.writer = undefined;
+    // In a solid archive there is no other way to the entries behind it. With a wrong password it may be sound.
+    unrar.goesOn = directory.solid && !header.flags.encrypted;
     const index = this.#byPosition.get(this.#position);
     if (index === undefined || index < from || index >= to || this.verdicts.has(index)) return false;
     const entry = directory.entries[index]!;
@@ -118,9 +120,14 @@ class RarExtraction {
   #keep(unrar: Unrar): void {
     const done = this.#current;
     if (done === undefined) return;
-    this.verdicts.set(done.index, this.#verdict(unrar, done.index, done.entry, done.guarded.sink));
+    this.verdicts.set(done.index, unrar.damaged ? this.#damaged(done.guarded) : this.#verdict(unrar, done.index, done.entry, done.guarded.sink));
     if (done.entry.encrypted) this.proven = true;
     this.tick();
+  }
+
+  #damaged({ sink, refused = 'ENTRY_CRC' }: GuardedSink): Verdict {
+    sink.discard();
+    return { kind: 'unreadable', code: refused };
   }
 
   #verdict(unrar: Unrar, index: number, entry: RarEntry, sink: Sink): Verdict {
@@ -171,7 +178,7 @@ export async function extractRar(share: RarShare, tick: () => void): Promise<Sha
       if (!work.verdicts.has(at)) work.verdicts.set(at, { kind: 'unreadable', code: 'ENTRY_DAMAGED' });
       continue;
     }
-    // In a solid archive there is no way past a damaged entry.
+    // What is damaged otherwise than in its content is no way through, nor what is encrypted, where the archive is solid.
     if (failure.index === undefined || work.verdicts.has(failure.index)) { giveUp(); continue; }
     const failed = directory.entries[failure.index]!;
     const reason = failure.thrown instanceof UnrarError ? failure.thrown.reason : undefined;

@@ -9,10 +9,27 @@ import { ExdicomError } from '../errors';
 import { ByteSource } from './byte-source';
 import type { RarMask } from './rar-headers';
 
+/** What unrar says of an entry that it has read. */
+interface FileState {
+  readonly errCode: number;
+}
+
+/** An archive in unrar's own hands, as far as the extractor uses it. */
+interface RarArchive {
+  open(path: string, password: string, listOnly: boolean): unknown;
+  getFileHeader(): unknown;
+  readFile(skip: boolean): FileState;
+  delete(): void;
+}
+
 interface UnrarModule {
   HEAPU8: Uint8Array;
   extractor: Extractor;
+  RarArchive: new () => RarArchive;
 }
+
+/** ERAR_BAD_DATA: what came out is not what was packed. */
+const BAD_DATA = 12;
 
 /** Takes what one entry unpacks to; false ends the entry. */
 export interface EntryWriter {
@@ -92,9 +109,15 @@ export class Unrar extends Extractor implements Disposable {
   readonly created = new Map<string, number>();
   /** Number of the entry being unpacked. */
   current = 0;
+  /** Whether unrar goes on where the entry being read is damaged, which is then told here, instead of ending by an exception. */
+  goesOn = false;
+  damaged = false;
 
   constructor(module: UnrarModule, input: UnrarInput, password: string) {
     super(module, password);
+    const lenient = (): RarArchive => this.#lenient(new module.RarArchive());
+    // A constructor that returns an object makes that object; the extractor makes its archives with `new`.
+    this.unrar = { RarArchive: function RarArchive() { return lenient(); } };
     this.#module = module;
     this.#input = input;
     module.extractor = this;
@@ -103,6 +126,19 @@ export class Unrar extends Extractor implements Disposable {
   [Symbol.dispose](): void {
     for (const handle of this.#handles.values()) if (handle.kind === 'volume') handle.source[Symbol.dispose]();
     this.#handles.clear();
+  }
+
+  #lenient(archive: RarArchive): RarArchive {
+    return {
+      open: (path, password, listOnly) => archive.open(path, password, listOnly),
+      getFileHeader: () => archive.getFileHeader(),
+      delete: () => { archive.delete(); },
+      readFile: (skip) => {
+        const state = archive.readFile(skip);
+        this.damaged = this.goesOn && state.errCode === BAD_DATA;
+        return this.damaged ? { ...state, errCode: 0 } : state;
+      },
+    };
   }
 
   protected override get _filePath(): string {

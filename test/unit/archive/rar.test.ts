@@ -51,6 +51,14 @@ describe('rar', () => {
     assert.deepEqual(story(entries), ['instance name 1', 'instance name 3', 'unreadable ENTRY_DAMAGED ']);
   });
 
+  test('a damaged entry of a solid archive costs those alone that do not come out right', async () => {
+    const specs = [1, 2, 3, 4].map((n) => ({ name: `${n}`, data: instance({ sop: `1.2.3.${n}` }), solid: n > 1, badCrc: n < 3 }));
+    const { code, entries, stayed } = await drop({ 'a.rar': rar(specs) });
+    assert.equal(code, undefined);
+    assert.deepEqual(story(entries), ['unreadable ENTRY_CRC 1', 'unreadable ENTRY_CRC 2', 'instance 3', 'instance 4']);
+    assert.equal(stayed.length, 2);
+  });
+
   test('links are not followed; a copy that the archive stores once is a copy', async () => {
     const empty = Buffer.alloc(0);
     const { entries, contents } = await drop({ x: rar([
