@@ -72,8 +72,9 @@ export class Closing {
       throw new ExdicomError('JOB_UNKNOWN', { job: name, stage: 'finish' });
     }
     if (job.row.finishNode === undefined && job.row.state !== 'closing') {
-      await core.store.visited(id, node);
-      core.update(job, { ...job.row, finishNode: node });
+      // Of two that it visits at the same moment the store knows which was first.
+      const first = await core.store.visited(id, node);
+      core.update(job, { ...job.row, finishNode: first });
     }
     const { finishNode } = job.row;
     const teller = finishNode === undefined ? undefined : this.#finisherOf(finishNode);

@@ -362,7 +362,8 @@ export interface JobStore {
   /** Whether an instance of the job was ever tried there. */
   begun(id: JobId, address: string): Promise<boolean>;
 
-  visited(id: JobId, node: string): Promise<void>;
+  /** Which finish node the job has now: that of the first visit. */
+  visited(id: JobId, node: string): Promise<string>;
   assess(id: JobId, required: readonly string[]): Promise<Assessment>;
   /** The outcome is decided; `configuration` is what flows did when it was. */
   beginClosing(id: JobId, outcome: Outcome, required: readonly string[], error: ErrorFacts | undefined, configuration: string): Promise<JobRow>;

@@ -47,6 +47,16 @@ test('a finish node hears whether a receipt will come to it, so that it keeps no
   assert.deepEqual(await bench.ledger.finish(token, 'finish'), { closed: true, told: true });
 });
 
+test('of two finish nodes that a job comes to at once, the first judges it, and has its receipt', async () => {
+  await using bench = await Bench.open({ quiet: 100 }, { required: ['pacs', 'archive'], allowLeftOut: false });
+  bench.ledger.attachFinisher('other', { required: [], allowLeftOut: true }, () => assert.fail('the receipt is the first one\'s'));
+  const token = await bench.take();
+  await bench.deliver(token, destination('pacs'), await bench.prepare(token, await bench.extract(token, ['1.1#a'])));
+  await Promise.all(['finish', 'other'].map((node) => bench.ledger.finish(token, node)));
+  await bench.closed(1);
+  assert.deepEqual([bench.receipts[0]?.job.outcome, bench.receipts[0]?.error?.code], ['failed', 'LEFT_OUT']);
+});
+
 test('finish waits for messages in other nodes and for deliveries under way', async () => {
   await using bench = await Bench.open();
   const token = await bench.take();

@@ -37,6 +37,7 @@ export function closingOperations(database: Database, table: JobTable): Synchron
   return {
     visited(id: JobId, node: string) {
       database.run('UPDATE job SET finish_node = ? WHERE id = ? AND finish_node IS NULL', node, id);
+      return table.read(id).finishNode ?? node;
     },
 
     assess: (id: JobId, required: readonly string[]) => assess(database, table, id, required),
