@@ -119,11 +119,11 @@ export class LedgerHost {
   }
 
   /** What Status nodes hear of a ledger that is open. */
-  #show({ state, quarantined, journal }: LedgerStatus): void {
+  #show({ state, reason, quarantined, journal }: LedgerStatus): void {
     if (!this.#open || this.#failure !== undefined) return;
     // Its thread has ended, and what its stages were at is known to nobody until they have all been closed.
     if (state === 'failed') this.#fail(new ExdicomError('STORAGE_FAILED', { stage: 'ledger', detail: 'the ledger has stopped: restart the flows' }));
-    else if (state === 'paused') this.#status.warning(new ExdicomError('DISK_FULL'));
+    else if (state === 'paused') this.#status.warning(new ExdicomError(reason === 'STORAGE_FAILED' ? reason : 'DISK_FULL'));
     else if (journal !== undefined) this.#status.noted('journal behind');
     else if (quarantined > 0) this.#status.noted(`quarantined ${quarantined}`);
     else if (state === 'ready') this.#status.idle();

@@ -70,7 +70,8 @@ export class LedgerCore {
   #client: StoreClient | undefined;
   #phase: Phase = 'opening';
   #failure: string | undefined;
-  #diskFull = false;
+  /** Why nothing is taken in. */
+  #paused: 'DISK_FULL' | 'STORAGE_FAILED' | undefined;
   #journal: ErrorCode | undefined;
   #telling = false;
   readonly #listeners = new Set<(status: LedgerStatus) => void>();
@@ -138,12 +139,21 @@ export class LedgerCore {
   // ---------------------------------------------------------------------------------------------- state
 
   get diskFull(): boolean {
-    return this.#diskFull;
+    return this.#paused !== undefined;
   }
 
   set diskFull(full: boolean) {
-    if (this.#diskFull === full) return;
-    this.#diskFull = full;
+    this.#pause(full ? 'DISK_FULL' : undefined);
+  }
+
+  /** It has no room either, but a person who looks for what fills it finds nothing. */
+  diskAway(): void {
+    this.#pause('STORAGE_FAILED');
+  }
+
+  #pause(reason: 'DISK_FULL' | 'STORAGE_FAILED' | undefined): void {
+    if (this.#paused === reason) return;
+    this.#paused = reason;
     this.changed();
   }
 
@@ -160,8 +170,8 @@ export class LedgerCore {
       if (row.state === 'parked' || row.state === 'needs-password') parked += 1;
       else open += 1;
     }
-    const state = this.#phase === 'ready' && this.#diskFull ? 'paused' : this.#phase;
-    const reason = state === 'paused' ? 'DISK_FULL' : this.#failure;
+    const state = this.#phase === 'ready' && this.diskFull ? 'paused' : this.#phase;
+    const reason = state === 'paused' ? this.#paused : this.#failure;
     return { state, open, parked, orphaned, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }), ...(this.#journal === undefined ? {} : { journal: this.#journal }) };
   }
 

@@ -81,7 +81,8 @@ export class IntakeDesk {
     // A disk that does not answer has no room either.
     const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
     // Nothing can be taken in at all: the ledger says so, and looks by itself whether that has changed.
-    if (free + this.#promised <= 0) core.diskFull = true;
+    if (free === Number.NEGATIVE_INFINITY) core.diskAway();
+    else if (free + this.#promised <= 0) core.diskFull = true;
     if (core.diskFull || free < bytes * FACTOR) return 'space';
     let parked = 0;
     for (const { row: { state } } of core.jobs.values()) if (state === 'parked' || state === 'needs-password') parked += 1;

@@ -97,6 +97,17 @@ test('the reserve and the declared size close the gate', async () => {
   assert.deepEqual(await bench.ledger.take(await bench.intake(), signal), { kind: 'refused', reason: 'space' });
 });
 
+test('a ledger whose folder is away takes nothing in, is not called full, and goes on when it is back', async () => {
+  await using bench = await Bench.open();
+  const { root } = bench.ledger.folders;
+  await rename(root, `${root}.away`);
+  assert.equal(await bench.ledger.room(), 'space');
+  assert.deepEqual([bench.ledger.status().state, bench.ledger.status().reason], ['paused', 'STORAGE_FAILED']);
+  await rename(`${root}.away`, root);
+  await until(() => bench.ledger.status().state === 'ready');
+  assert.equal(await bench.ledger.room(), 'free');
+});
+
 test('what is too large for the disk is told from what only waits for what is being taken in', { skip: mountMissing() }, async () => {
   using disk = SmallDisk.make(64);
   await using bench = await Bench.open({ directory: join(disk.folder, 'ledger') });

@@ -19,6 +19,8 @@ test('a ledger that stops in the middle of its work says so, once, with what hel
   await host.opened(new AbortController().signal);
   const failures: Array<string | undefined> = [];
   host.onFailure((failure) => { failures.push(failure?.code); });
+  tell({ state: 'paused', reason: 'STORAGE_FAILED' });
+  await until(() => node.statuses.at(-1)?.text === 'failed: disk');
   tell({ state: 'failed', reason: 'STORAGE_FAILED' });
   tell({ state: 'failed', reason: 'STORAGE_FAILED', open: 1 });
   assert.deepEqual(failures, ['STORAGE_FAILED']);
