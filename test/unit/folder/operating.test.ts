@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFile, chmod, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -8,6 +9,7 @@ import type { JobToken, SourceKey } from '../../../nodes/engine/model';
 import { FolderSource } from '../../../nodes/folder-in/folder-source';
 import { StatusLine } from '../../../nodes/runtime/status';
 import { FakeNode } from '../../support/fake-node';
+import { mountMissing } from '../../support/small-disk';
 import { Bench, destination, until } from '../ledger/fixture';
 
 /** A watched folder on a real ledger, looking only when told to. */
@@ -237,6 +239,30 @@ describe('a watched folder, operated by a person', () => {
       await inbox.watcher.stop();
     });
   }
+
+  it('takes a new file of the name of one that was moved away, also where its job could not end before a restart', { skip: mountMissing() }, async () => {
+    await using bench = await Bench.open();
+    const inbox = await Inbox.open(bench);
+    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
+    await inbox.look();
+    const token = await inbox.next();
+    const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
+    // Temporary files that cannot be removed for a while.
+    const busy = await bench.ledger.stageFolder(token.id, 'busy');
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', busy]);
+    try {
+      await bench.deliver(token, destination('pacs'), files);
+      await bench.ledger.finish(token, 'finish');
+      await until(async () => (await names(bench.ledger.folders.done)).length === 2);
+      await inbox.restart();
+      await writeFile(join(inbox.inbox, 'a.zip'), 'two');
+      await inbox.look();
+      assert.equal(await readFile((await bench.ledger.spool((await inbox.next()).id))[0]!.path, 'utf8'), 'two');
+    } finally {
+      execFileSync('umount', [busy]);
+      await inbox.watcher.stop();
+    }
+  });
 
   it('moves an original that was only touched', async () => {
     await using bench = await Bench.open();

@@ -33,6 +33,9 @@ type JobCalls = Pick<JobStore,
   | 'start' | 'stop' | 'createJob' | 'discardJob' | 'addItems' | 'completeIntake' | 'items' | 'origin' | 'origins' | 'sameOrigin' | 'job' | 'jobNamed' | 'sent' | 'parked'
   | 'setPolicy' | 'postponed' | 'forgiven' | 'needsPassword' | 'doomed' | 'attempting' | 'progressed' | 'crashed' | 'settled'>;
 
+/** Its source has not disposed of its original yet: what lies in that place later is another. */
+const HAS_ORIGINAL = "NOT EXISTS (SELECT 1 FROM step WHERE step.job = job.n AND step.step = 'source')";
+
 export function jobOperations(database: Database, table: JobTable): Synchronous<JobCalls> {
   const crashes = (job: number): number => Number(database.get('SELECT coalesce(max(crashes), 0) AS n FROM crash WHERE job = ?', job)?.['n'] ?? 0);
   const originOf = (job: number): string | undefined => text(database.unseal(job, database.get('SELECT sealed_origin FROM job WHERE n = ?', job)?.['sealed_origin']));
@@ -128,14 +131,14 @@ export function jobOperations(database: Database, table: JobTable): Synchronous<
     origin: (id: JobId) => originOf(table.n(id)),
 
     origins(sourceKey: SourceKey) {
-      return database.all("SELECT n, id FROM job WHERE state <> 'closed' AND source_key = ? ORDER BY n", sourceKey).flatMap((row) => {
+      return database.all(`SELECT n, id FROM job WHERE state <> 'closed' AND source_key = ? AND ${HAS_ORIGINAL} ORDER BY n`, sourceKey).flatMap((row) => {
         const origin = originOf(Number(row['n']));
         return origin === undefined ? [] : [{ job: row['id'] as JobId, origin }];
       });
     },
 
     sameOrigin(sourceKey: SourceKey, origin: string): JobRow | undefined {
-      return table.select("state <> 'closed' AND state <> 'receiving' AND source_key = ? AND origin_mark = ?", sourceKey, database.mark(origin))[0];
+      return table.select(`state <> 'closed' AND state <> 'receiving' AND source_key = ? AND origin_mark = ? AND ${HAS_ORIGINAL}`, sourceKey, database.mark(origin))[0];
     },
 
     job: (id: JobId) => table.find(id),
