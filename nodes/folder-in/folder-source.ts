@@ -59,13 +59,24 @@ export class FolderSource {
     const { ledger, send } = this.#options;
     this.#owned.push(watching(this.#sourceKey, watcher));
     try {
-      for (const { origin } of await ledger.origins(this.#sourceKey)) if (isOriginals(origin)) watcher.hold(origin.roots);
+      const held = await this.#taken();
+      for (const roots of held) watcher.hold(roots);
+      signal.throwIfAborted();
+      this.#owned.push(ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose, again: this.again }));
+      // One that was disposed of while the ledger was asked has been released before it was held.
+      const still = new Set((await this.#taken()).flat());
+      for (const roots of held) if (!roots.some((root) => still.has(root))) watcher.release(roots);
       signal.throwIfAborted();
     } catch (thrown) {
       this.close();
       throw thrown;
     }
-    this.#owned.push(ledger.attachSource({ sourceKey: this.#sourceKey, send, dispose: this.dispose, again: this.again }));
+  }
+
+  /** The originals of open jobs. */
+  async #taken(): Promise<ReadonlyArray<readonly string[]>> {
+    const origins = await this.#options.ledger.origins(this.#sourceKey);
+    return origins.flatMap(({ origin }) => (isOriginals(origin) ? [origin.roots] : []));
   }
 
   close(): void {

@@ -59,6 +59,34 @@ describe('two nodes that watch one folder', () => {
   });
 });
 
+describe('the node of a folder, started while an original is moved away', () => {
+  it('holds nothing for it when that has ended before the ledger has answered', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));
+    const study = join(folder, 'study.zip');
+    const taken: string[] = [];
+    const watcher = new FolderWatcher({ folder, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
+      whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
+      take: ({ roots }) => { taken.push(...roots); return Promise.resolve('job'); },
+    });
+    try {
+      await writeFile(study, 'x');
+      const origin = { kind: 'files' as const, roots: [study], fingerprint: 'of the one before' };
+      const answers = [[{ job: 'j', origin }], []];
+      const ledger = { origins: () => Promise.resolve(answers.shift() ?? []), attachSource: () => ({ [Symbol.dispose]: () => undefined }) } as unknown as Ledger; // what a source uses of it
+      const source = new FolderSource({
+        ledger, folder, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
+      });
+      await source.start(watcher, signal);
+      for (let n = 0; n < 2; n += 1) await watcher.look();
+      assert.deepEqual(taken, [study]);
+      source.close();
+    } finally {
+      await watcher.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('the node of a folder, replaced while an original is moved away', () => {
   it('leaves the moving to its successor, who takes a new file of that name', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));
