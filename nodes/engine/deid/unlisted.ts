@@ -6,7 +6,7 @@ import { dictionaryVr, mostValues } from '../dicom/dictionary';
 import { modalityTerm } from '../dicom/identity';
 import type { Action, ElementView, Tag } from '../dicom/rewrite-types';
 import { swapUnit } from '../dicom/vr';
-import { readsAsWords } from '../dicom/wordlike';
+import { isText, readsAsWords } from '../dicom/wordlike';
 import { dummy } from './dummies';
 import { isRegisteredUid } from './keyed';
 import { tables } from './tables';
@@ -110,13 +110,8 @@ function numbers(view: ElementView): Action {
   return isLong(view) || unpadded(view).split('\\').every((value) => NUMBER.test(value)) ? KEEP : byType(view);
 }
 
-/** Six letters and digits or more, in one byte or two each: no list of numbers reads so. */
-const LETTERS = /[0-9A-Za-z ^.-]{6}|(?:[0-9A-Za-z ^.-]\0){6}|(?:\0[0-9A-Za-z ^.-]){6}/;
-/** Of more numbers than this, some read as a short word by chance. */
-const FEW = 256;
-const LONG_WORD = 12;
-
-const lettered = (text: string): boolean => (text.length <= FEW ? LETTERS.test(text) : readsAsWords(text, LONG_WORD));
+/** Six letters and digits or more: where something else stood with the numbers, they are none. */
+const LETTERS = /[0-9A-Za-z ^.-]{6}/;
 
 /** Numbers of a known attribute: as many as it has (PS3.5, 6.4), since behind them anything may stand, and none that are letters. */
 function values(view: ElementView): Action {
@@ -126,19 +121,31 @@ function values(view: ElementView): Action {
   const length = view.length ?? 0;
   const whole = Math.min(most * unit, length - length % unit);
   if (whole === 0) return byType(view);
-  if (lettered(view.latin1())) return byType(view);
-  return whole === length ? KEEP : { kind: 'replace', value: view.value().subarray(0, whole) };
+  if (isText(view.latin1())) return byType(view);
+  if (whole === length) return KEEP;
+  const value = view.value().subarray(0, whole);
+  return LETTERS.test(value.toString('latin1')) ? byType(view) : { kind: 'replace', value };
 }
 
 const ICC_PROFILE = 0x00282000;
+/** Of more bytes than this, some read as a short word by chance. */
+const FEW = 256;
+const LONG_WORD = 12;
 /** Pixel Data of the data set itself: the only bytes in which everything may occur. */
 const isPixels = (view: ElementView): boolean => view.path.length === 0 && view.tag >= 0x7fe00008 && view.tag <= 0x7fe00010;
 
-/** Bytes of a known attribute that are not its own: of another kind of number, or words. */
+/** Whether bytes are words: of samples and of fractions, which read as anything in places, only where they are a text as a whole. */
+function isWords(view: ElementView, named: string | undefined): boolean {
+  if (isLong(view)) return false;
+  const anywhere = named === undefined || view.vr === 'OL' || view.vr === 'OV';
+  return isText(view.latin1()) || anywhere && readsAsWords(view.latin1(), (view.length ?? 0) <= FEW ? 10 : LONG_WORD);
+}
+
+/** Bytes of an attribute that are not its own: of another kind of number, or words. */
 function isForeign(view: ElementView, named: string | undefined): boolean {
   if (isPixels(view)) return false;
   const wide = new Set([view.vr, named]).difference(STREAMS_OF_CHOICE);
-  return named !== undefined && view.vr !== named && wide.size > 0 || !isLong(view) && readsAsWords(view.latin1(), (view.length ?? 0) <= FEW ? 10 : LONG_WORD);
+  return named !== undefined && view.vr !== named && wide.size > 0 || isWords(view, named);
 }
 
 /** An ICC profile says how long it is and what it is (ICC.1:2022, 7.2), and whatever else it may hold is its own. */

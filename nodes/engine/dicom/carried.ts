@@ -13,7 +13,10 @@ export const MOST_LOOKED_AT = 256 << 10;
 
 /** VRs of words and UIDs: what a short value of them holds can be told from numbers. */
 const WORDY: ReadonlySet<string> = new Set(['AE', 'CS', 'DA', 'DT', 'LO', 'LT', 'PN', 'SH', 'ST', 'TM', 'UC', 'UI', 'UR', 'UT']);
+/** Of these, the ones that are ASCII whatever the character set (PS3.5, 6.1.2.3). */
+const ASCII: ReadonlySet<string> = new Set(['AE', 'CS', 'DA', 'DT', 'TM', 'UI', 'UR']);
 const SHORTEST_WORD = 4;
+const LONGEST_LOOKED_AT = 64;
 
 /**
  * Whether the last bytes of a value of the element `tag` read as whole elements that could follow it: in ascending order, up
@@ -46,11 +49,22 @@ function isWordy(bytes: Buffer, at: number, { explicit, bigEndian }: Encoding): 
   if (start > bytes.length) return false;
   const short = explicit && !long;
   const length = short ? (bigEndian ? bytes.readUInt16BE(start - 2) : bytes.readUInt16LE(start - 2)) : bigEndian ? bytes.readUInt32BE(start - 4) : bytes.readUInt32LE(start - 4);
-  const end = Math.min(bytes.length, start + Math.min(length, 64));
-  if (end - start < SHORTEST_WORD || !explicit && length > bytes.length) return false;
+  if (Math.min(bytes.length - start, length) < SHORTEST_WORD || !explicit && length > bytes.length) return false;
   // Tag and VR that agree are no chance; a tag and a length could be.
-  if (explicit && !foreign) return true;
-  for (let i = start; i < end; i += 1) if (bytes[i]! < 0x20 && !(i >= end - 2 && bytes[i] === 0)) return false;
+  return explicit && !foreign || isPrintable(bytes, start, length, vr);
+}
+
+/**
+ * Whether the value of a VR of words can be one, as far as it is there. 0xff is the upper half of small negative numbers, which
+ * signals are full of, and hardly in a text of any character set.
+ */
+function isPrintable(bytes: Buffer, start: number, length: number, vr: string): boolean {
+  const end = Math.min(bytes.length, start + Math.min(length, LONGEST_LOOKED_AT));
+  const most = ASCII.has(vr) ? 0x7e : 0xfe;
+  for (let i = start; i < end; i += 1) {
+    const code = bytes[i]!;
+    if (code > most || code < 0x20 && !(code === 0 && i >= end - 2)) return false;
+  }
   return true;
 }
 
@@ -62,8 +76,11 @@ function mayBegin(value: Buffer, at: number, owner: number, { explicit, bigEndia
     : value.readUInt16LE(at) * 65_536 + value.readUInt16LE(at + 2);
   if (tag <= owner || isItemTag(tag)) return false;
   if (explicit) return true;
+  // A group length would be any two small numbers of four bytes; what it is of begins behind it.
+  if (tag % 65_536 === 0) return false;
   const length = bigEndian ? value.readUInt32BE(at + 4) : value.readUInt32LE(at + 4);
-  return (length === 0xffffffff || at + 8 + length <= value.length) && dictionaryVr(tag) !== undefined;
+  if (length !== 0xffffffff && at + 8 + length > value.length) return false;
+  return (tag >>> 16) % 2 === 1 ? (tag & 0xffff) >= 0x10 && (tag & 0xffff) <= 0xff && isPrintable(value, at + 8, length, 'LO') : dictionaryVr(tag) !== undefined;
 }
 
 function isChain(source: ByteSource, start: number, owner: number, encoding: Encoding): boolean {
