@@ -3,7 +3,7 @@ import { carriesElements, MOST_LOOKED_AT } from './carried';
 import type { Encoding } from './elements';
 import { UNDEFINED } from './elements';
 import type { ByteSource } from './source';
-import { readsAsWords } from './wordlike';
+import { countLetters, isText, readsAsWords } from './wordlike';
 
 const SAMPLES = 0x00280002;
 const PHOTOMETRIC_INTERPRETATION = 0x00280004;
@@ -16,8 +16,11 @@ const PIXEL_DATA = 0x7fe00010;
 
 /** An image of so few bytes may as well be a text, which can be read in all of it. */
 const FEW = 4096;
-/** Bytes at the end of pixels that are looked at, where others come behind them or nobody knows how many they should be. */
+/** Bytes at the end of pixels that are looked at where nobody knows how many they should be, or there should be more. */
 const LAST = 64;
+/** So many pixels tell whether letters are among their greys, and one in so many bytes is enough: then a word is no sign. */
+const GREYS = { least: 256, most: 4096, letters: 8 };
+
 interface Pixels {
   readonly tag: number;
   readonly offset: number;
@@ -83,34 +86,45 @@ export class PixelLength {
   }
 
   /**
-   * What native Pixel Data has swallowed: whether it goes on behind the last pixel with elements or words, is words
-   * where there should be more pixels, or ends with words where more bytes come behind it. Where nothing says how many pixels
-   * there are, or there are fewer, elements are looked for in all of it, as far as `MOST_LOOKED_AT`, and words at its end.
-   * @param end of the data set in the source
+   * What native Pixel Data has swallowed: whether it goes on behind the last pixel with elements or words, or is words
+   * where there should be more pixels. Where nothing says how many pixels there are, or there are fewer, elements are looked for
+   * in all of it, as far as `MOST_LOOKED_AT`, and words at its end. Where the pixels before it have letters among their greys, as
+   * those of a frame that is not counted have, only a text is words.
    */
-  swallowed(end: number): 'elements' | 'words' | undefined {
+  swallowed(): 'elements' | 'words' | undefined {
     for (const pixels of this.#pixels) {
-      const found = this.#swallowedBy(pixels, end);
+      const found = this.#swallowedBy(pixels);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  #swallowedBy({ tag, offset, length }: Pixels, end: number): 'elements' | 'words' | undefined {
+  #swallowedBy({ tag, offset, length }: Pixels): 'elements' | 'words' | undefined {
     const stop = Math.min(offset + length, this.#source.size);
     const expected = this.#expected();
     const exceeds = expected !== undefined && expected <= length;
-    if (stop - offset <= FEW && !(exceeds && expected > 0) && readsAsWords(this.#text(offset, stop - offset))) return 'words';
-    if ((end < this.#source.size || !exceeds) && readsAsWords(this.#text(Math.max(offset, stop - LAST), Math.min(LAST, stop - offset)))) return 'words';
+    if (stop - offset <= FEW && !(exceeds && expected > 0) && this.#areWords(this.#text(offset, stop - offset), offset, stop)) return 'words';
+    const last = Math.max(offset, stop - LAST);
+    if (!exceeds && this.#areWords(this.#text(last, stop - last), offset, last)) return 'words';
     const start = exceeds ? offset + expected : offset;
     if (stop - start <= 8) return undefined;
     const count = Math.min(stop - start, MOST_LOOKED_AT);
     for (const from of [stop - count, start]) {
       const bytes = this.#read(from, count);
       if (carriesElements(bytes, tag, this.#encoding)) return 'elements';
-      if (exceeds && readsAsWords(bytes.toString('latin1'))) return 'words';
+      if (exceeds && this.#areWords(bytes.toString('latin1'), offset, start)) return 'words';
     }
     return undefined;
+  }
+
+  /** Whether a text, by `latin1`, that stands among or behind pixels from `offset` to `end` is none of them. */
+  #areWords(text: string, offset: number, end: number): boolean {
+    return readsAsWords(text) && (isText(text) || !this.#haveLetters(offset, end));
+  }
+
+  #haveLetters(offset: number, end: number): boolean {
+    const count = Math.min(end - offset, GREYS.most);
+    return count >= GREYS.least && countLetters(this.#text(end - count, count)) * GREYS.letters > count;
   }
 
   #read(offset: number, count: number): Buffer {

@@ -109,7 +109,7 @@ async function rewriteDataSet(from: string, to: string, source: ByteSource, layo
   if (head === undefined) return refused({ code: 'DEID_UNSUPPORTED', detail: 'elements stand there again and again' });
   const contradiction = contradicted(layout, extent);
   if (contradiction !== undefined) return refused(contradiction);
-  const swallowed = rules.guardsWords === true ? pixels.swallowed(extent.end) : undefined;
+  const swallowed = rules.guardsWords === true ? pixels.swallowed() : undefined;
   if (swallowed !== undefined) return refused({ code: swallowed === 'words' ? 'DEID_LEAK' : 'DEID_UNREADABLE', detail: 'pixel data holds more than pixels' });
 
   const refusal = rules.begin(head.views, {

@@ -25,6 +25,8 @@ const SHORTEST_CARRIER = 8;
 const FLOAT_PIXEL_DATA = 0x7fe00008;
 /** Says of itself what it is; its maker's name may be a hospital's as well. */
 const ICC_PROFILE = 0x00282000;
+/** Holds a small picture and nothing else; its greys, taken for words, would be found in the large one. */
+const ICON_IMAGE_SEQUENCE = 0x00880200;
 /** Of what does not stay, values from one word to this many bytes are remembered as words. */
 const SHORTEST_REMEMBERED = 6;
 const LONGEST_REMEMBERED = 16 << 10;
@@ -130,7 +132,7 @@ export class Walk {
     }
     if (action.kind === 'recurse' && vr === 'SQ') return this.#sequence(at, limit, encoding, tag, written, headerLength, length);
     if (end < 0) end = elementEnd(source, at, limit, encoding, header, depth);
-    if (action.kind !== 'keep' && swapUnit(vr) === 1) this.#remember(vr === 'OB' || vr === 'UN' ? this.#goneBytes : this.#goneText, at + headerLength, end);
+    if (action.kind !== 'keep' && swapUnit(vr) === 1 && tag !== ICON_IMAGE_SEQUENCE) this.#remember(vr === 'OB' || vr === 'UN' ? this.#goneBytes : this.#goneText, at + headerLength, end);
     switch (action.kind) {
       case 'keep':
         if (length > SHORTEST_CARRIER && this.#carries(tag, vr, at + headerLength, length, encoding)) throw new Unreadable(at, 'an element holds the elements behind it');

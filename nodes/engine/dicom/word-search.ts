@@ -82,6 +82,21 @@ function isVaried(text: string): boolean {
 }
 
 /**
+ * Whether the characters of a text follow each other in order, up or down: 123456, 112233, fedcba. Ramps of greys, palettes and
+ * the tables of JPEG (ISO/IEC 10918-1, K.3) pass through them, whoever's number it is.
+ */
+function isRamp(text: string): boolean {
+  let direction = 0;
+  for (let i = 1; i < text.length; i += 1) {
+    const step = text.charCodeAt(i) - text.charCodeAt(i - 1);
+    if (step === 0) continue;
+    if (Math.abs(step) > 1 || step === -direction) return false;
+    direction = step;
+  }
+  return true;
+}
+
+/**
  * From `start` on in steps of STEP bytes, how far no pair stands in a word, or as far as eight steps at once reach before
  * `end`. A function that does nothing else: in pixels it goes round a hundred million times. Most pixels have so few bits that
  * none of their high bytes is a character, which is seen without looking any of them up.
@@ -182,7 +197,7 @@ export class WordSearch {
   /** One word; what is too plain to be looked for is not. */
   know(word: string): void {
     const text = word.slice(0, LONGEST);
-    if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !isVaried(text)) return;
+    if (this.#known.size >= MOST_WORDS || this.#known.has(text) || !isVaried(text) || isRamp(text)) return;
     this.#places.clear();
     this.#known.add(text);
     for (let offset = 0; offset < STEP; offset += 1) this.#pairs[pairOf(text.charCodeAt(offset), text.charCodeAt(offset + 1))] = 1;

@@ -57,3 +57,10 @@ export function isText(text: string): boolean {
   }
   return letters >= SHORTEST_TEXT && others * OTHERS <= letters + others && up && down;
 }
+
+/** How many characters of a text are letters, digits and what stands between them. */
+export function countLetters(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i += 1) count += LETTERS[text.charCodeAt(i)]!;
+  return count;
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { element, header } from '../dicom/building';
+import { dataSet, element, header } from '../dicom/building';
 import type { Element, Syntax } from '../dicom/building';
 import { rulesFor } from './data-sets';
 import { Bench, image } from './planting';
@@ -48,6 +48,49 @@ test('a name of the patient in pixels or tables is a leak; other words are none 
       }
     }
   }
+});
+
+/** An image of 8 bits with letters among its greys, 64 by 64 unless said otherwise, of a patient whose number is `id`. */
+const grey = (id: string, value: Buffer, { rows = 64, more = [] }: { readonly rows?: number; readonly more?: readonly Element[] } = {}): Element[] => [
+  [0x00100020, 'LO', id], ...more, [0x00280002, 'US', us(1, 'explicit')], [0x00280010, 'US', us(rows, 'explicit')], [0x00280011, 'US', us(64, 'explicit')], [0x00280100, 'US', us(8, 'explicit')], [0x7fe00010, 'OW', value],
+];
+const TISSUE = Buffer.from(Array.from({ length: 64 * 64 }, (_, n) => 80 + (n * n * 31 + n * 17) % 41 - (n * 7) % 23));
+
+test('pixels that have letters among their greys are pixels, whatever stands behind the data set, and where a frame is not counted', async (t) => {
+  const bench = new Bench(t);
+  for (const [name, content, behind] of [
+    ['zeros behind the data set', grey('MRN-4711', TISSUE), Buffer.alloc(100)], ['a line end behind the data set', grey('MRN-4711', TISSUE), Buffer.from('\r\n')],
+    ['more rows than counted', grey('MRN-4711', TISSUE, { rows: 48 }), Buffer.alloc(0)], ['fewer rows than counted', grey('MRN-4711', TISSUE, { rows: 65 }), Buffer.alloc(0)],
+  ] as const) {
+    assert.equal((await bench.of(Buffer.concat([dataSet(image(...content), 'explicit'), behind]), rulesFor())).result.kind, 'written', name);
+  }
+  const { bytes } = await bench.of(grey('MRN-4711', Buffer.concat([TISSUE, Buffer.from(`${WORD}^JANE`)])), rulesFor());
+  assert.ok(!bytes.includes(WORD), 'a text is none of the pixels all the same');
+});
+
+test('a number that goes up or down by one is not found in ramps and in the tables of JPEG', async (t) => {
+  const bench = new Bench(t);
+  const ramp = Buffer.from(Array.from({ length: 64 * 64 }, (_, n) => n % 256));
+  const doubled = Buffer.from(Array.from({ length: 64 * 64 }, (_, n) => (n >> 1) % 256));
+  for (const [id, value] of [['123456', ramp], ['456789', ramp], ['ABCDEFGH', ramp], ['654321', Buffer.from(ramp.map((_, n) => 255 - n % 256))], ['112233', doubled]] as const) {
+    assert.equal((await bench.of(grey(id, value), rulesFor())).result.kind, 'written', id);
+    assert.equal((await bench.of([[0x00100020, 'LO', id], [0x00281201, 'OW', value]], rulesFor())).result.kind, 'written', `${id} in a palette`);
+  }
+  // The beginning of the table for AC coefficients that nearly every file of lossy JPEG has (ISO/IEC 10918-1, table K.5).
+  const fragment = Buffer.concat([Buffer.from('ffd8ffc400b5100002010303020403050504040000017d', 'hex'), Buffer.from('$3br\x82\t\n\x16\x17\x18\x19\x1a%&\'()*456789:CDEFGHIJSTUVWXYZcdefghijstuvwxyz\x83', 'latin1')]);
+  for (const id of ['456789', 'CDEFGHIJ']) {
+    const content = [[0x00100020, 'LO', id], [0x7fe00010, 'OB', { fragments: [Buffer.alloc(0), fragment] }]] as const satisfies readonly Element[];
+    assert.equal((await bench.of(content, rulesFor(), 'explicit', { transferSyntax: '1.2.840.10008.1.2.4.50' })).result.kind, 'written', id);
+  }
+});
+
+test('the greys of an icon are no words that the image must not have', async (t) => {
+  const icon = [0x00880200, 'SQ', { items: [[[0x00280010, 'US', us(4, 'explicit')], [0x7fe00010, 'OB', Buffer.from('\0PRSQTVUS\0\0PPQR ', 'latin1')]]] }] as const satisfies Element;
+  const value = Buffer.from(TISSUE);
+  value.write('PRSQTVUS', 500, 'latin1');
+  const { result, bytes } = await new Bench(t).of(grey('MRN-4711', value, { more: [icon] }), rulesFor());
+  assert.equal(result.kind, 'written');
+  assert.ok(!bytes.includes('\0PRSQ'));
 });
 
 test('numbers that are letters, or more than the attribute has, do not get out', async (t) => {

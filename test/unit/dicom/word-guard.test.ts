@@ -33,7 +33,7 @@ function leaks(guard: WordGuard, bytes: Buffer, size: number, start = 0, shift =
 test('a word is found wherever it stands in a watched value, however the value is cut into blocks', () => {
   const guard = new WordGuard();
   const watched = [100, 400];
-  for (const word of [WORD, 'ABCDEF', 'A1B2C3D4'.repeat(8)]) {
+  for (const word of [WORD, 'ABZDEF', 'A1B2C3D4'.repeat(8)]) {
     for (let at = 100; at + word.length <= 400; at += 1) {
       const bytes = Buffer.alloc(500, 9);
       bytes.write(word, at, 'latin1');
