@@ -60,8 +60,13 @@ const OF_FUNCTIONAL_GROUPS: ReadonlySet<string> = new Set([
 ].map((suffix) => `1.2.840.10008.5.1.4.1.1.${suffix}`));
 const MEDIA_DIRECTORY = '1.2.840.10008.1.3.10';
 
+/** What says by being there, whatever is in it. */
+const SIGNS: ReadonlySet<Tag> = new Set([TAG.referencedSeriesSequence, TAG.patientSpeciesDescription, TAG.patientSpeciesCodeSequence, TAG.sharedFunctionalGroups]);
 /** What nothing is decided by, so that it may be there twice: names are replaced, and all of them looked for. */
 const INDIFFERENT: ReadonlySet<Tag> = new Set([...NAMES, TAG.otherPatientIds, TAG.deidentificationMethod]);
+
+/** What has to be read, but for the questions whose risk a profile may allow. */
+const DECIDING: ReadonlySet<Tag> = new Set(WANTED).difference(SIGNS).difference(INDIFFERENT).difference(new Set([TAG.burnedInAnnotation, TAG.specimenLabelInImage]));
 
 function raw(head: Head, tag: Tag): Buffer {
   return rawOf(head.get(tag));
@@ -75,9 +80,18 @@ function text(head: Head, tag: Tag): string {
   return trimId(raw(head, tag).toString('latin1'));
 }
 
+/** Whether a value is one that can be read: not written as items, and not longer than any is. */
+const isHeard = (view: ElementView): boolean => view.length === 0 || view.vr !== 'SQ' && view.length !== undefined && view.length <= LONGEST;
+
 /** Whatever stands between them: what follows a NUL or a control character says something as well. */
 // oxlint-disable-next-line no-control-regex
 const terms = (head: Head, tag: Tag): string[] => raw(head, tag).toString('latin1').toUpperCase().split(/[\\/\0-\x1f\x7f]+/).map((term) => term.trim());
+
+/** The answers to a question of YES or NO; what is there and cannot be read is neither. */
+function answers(head: Head, tag: Tag): string[] {
+  const view = head.get(tag);
+  return view === undefined || isHeard(view) ? terms(head, tag) : ['UNHEARD'];
+}
 
 const literally = (word: string): string => word.replaceAll(/[^a-z0-9]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 
@@ -122,10 +136,11 @@ function readSubject(head: Head, { profile, keyed, issuer, transferSyntaxUID, me
     modality: terms(head, TAG.modality),
     imageType: terms(head, TAG.imageType),
     conversionType: terms(head, TAG.conversionType),
-    burnedInAnnotation: terms(head, TAG.burnedInAnnotation),
-    specimenLabelInImage: terms(head, TAG.specimenLabelInImage),
+    burnedInAnnotation: answers(head, TAG.burnedInAnnotation),
+    specimenLabelInImage: answers(head, TAG.specimenLabelInImage),
   }, profile.allowed);
   if (refusal !== undefined) return refusal;
+  if ([...head.values()].some((view) => DECIDING.has(view.tag) && !isHeard(view))) return { code: 'DEID_UNSUPPORTED', detail: 'what decides cannot be read' };
 
   const studyInstanceUID = trimUid(text(head, TAG.studyInstanceUID));
   const ownIssuer = text(head, TAG.issuerOfPatientId) || trimId(issuer);

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { rewriteFile } from '../../../nodes/engine/dicom/rewrite';
 import type { NewElement } from '../../../nodes/engine/dicom/rewrite-types';
 import { RISK_CODES } from '../../../nodes/engine/deid/risk';
-import { begin, ct, el, part10, rulesFor, SHARED, withShared } from './data-sets';
+import { begin, ct, el, part10, rulesFor, SHARED, sq, withShared } from './data-sets';
 
 const strict = rulesFor({ allowedRisks: [] });
 const STORAGE = '1.2.840.10008.5.1.4.1.1.';
@@ -66,6 +66,26 @@ test('a value that decides is heard however long it is, as long as it stays', as
   };
   assert.equal(await outcome('YES'.padEnd(100_000)), 'RISK_BURNED_IN');
   assert.equal(await outcome('NO'.padEnd(2 << 20), 'YES'.padEnd(4)), 'DEID_UNSUPPORTED');
+});
+
+test('what decides and cannot be read, as items or as longer than any value, costs the file', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'exdicom-risk-'));
+  t.after(() => { rmSync(root, { recursive: true, force: true }); });
+  const outcome = async (element: NewElement, rules = strict): Promise<string> => {
+    const [from, to] = [join(root, 'in'), join(root, 'out')];
+    writeFileSync(from, part10(ct(element)));
+    rmSync(to, { force: true });
+    const result = await rewriteFile(from, to, rules);
+    return result.kind === 'refused' ? result.refusal.code : result.kind;
+  };
+  for (const unheard of [(tag: number) => sq(tag, [el(0x00080100, 'SH', 'YES')]), (tag: number) => el(tag, 'UT', 'YES'.padEnd(2 << 20))]) {
+    for (const tag of [0x00280301, 0x00480010]) {
+      assert.match(await outcome(unheard(tag)), /^RISK_/);
+      assert.equal(await outcome(unheard(tag), rulesFor()), 'written', 'where the profile allows the risk');
+    }
+    for (const tag of [0x00080008, 0x00080060, 0x00080064, 0x00100020, 0x00100021, 0x0020000d]) assert.equal(await outcome(unheard(tag)), 'DEID_UNSUPPORTED', tag.toString(16));
+  }
+  for (const empty of [sq(0x00280301), el(0x00280301, 'UT')]) assert.equal(await outcome(empty), 'written');
 });
 
 test('what decides and stands there twice has to say the same', async (t) => {
