@@ -4,7 +4,7 @@
  */
 import { ExdicomError } from '../errors';
 import type { ErrorCode } from '../errors';
-import { BLOCK } from '../memory';
+import { BLOCK, giveBlock, takeBlock } from '../memory';
 import type { ByteSource } from './byte-source';
 import { sniff } from './format';
 import type { RawName } from './names';
@@ -142,15 +142,20 @@ function isInner(source: ByteSource, { shift }: Placed): boolean {
 /** Where end records may begin, from the back: those in the last `bytes`. */
 function* endPositions(source: ByteSource, bytes: number): Generator<number> {
   const bottom = Math.max(0, source.size - bytes);
-  for (let to = source.size; to > bottom;) {
-    const from = Math.max(bottom, to - BLOCK);
-    // One that goes on in the block after this one is found here.
-    const block = source.read(from, to - from + END_MARK.length - 1);
-    for (let at = block.lastIndexOf(END_MARK); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(END_MARK, at - 1)) {
-      if (from + at + END_SIZE <= source.size) yield from + at;
+  // One that goes on in the block behind is found here.
+  const more = END_MARK.length - 1;
+  const room = takeBlock();
+  try {
+    for (let to = source.size; to > bottom;) {
+      const from = Math.max(bottom, to - BLOCK + more);
+      const block = room.subarray(0, source.readInto(room.subarray(0, to - from + more), from));
+      for (let at = block.lastIndexOf(END_MARK); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(END_MARK, at - 1)) {
+        if (from + at + END_SIZE <= source.size) yield from + at;
+      }
+      to = from;
     }
-    source.giveBack(block);
-    to = from;
+  } finally {
+    giveBlock(room);
   }
 }
 
