@@ -74,14 +74,20 @@ function mayBegin(value: Buffer, at: number, owner: number, { explicit, bigEndia
   const tag = bigEndian
     ? value.readUInt16BE(at) * 65_536 + value.readUInt16BE(at + 2)
     : value.readUInt16LE(at) * 65_536 + value.readUInt16LE(at + 2);
-  if (tag <= owner || isItemTag(tag)) return false;
+  if (tag <= owner || isItemTag(tag) || !isKnown(tag)) return false;
   if (explicit) return true;
   // A group length would be any two small numbers of four bytes; what it is of begins behind it.
   if (tag % 65_536 === 0) return false;
   const length = bigEndian ? value.readUInt32BE(at + 4) : value.readUInt32LE(at + 4);
   if (length !== 0xffffffff && at + 8 + length > value.length) return false;
-  return (tag >>> 16) % 2 === 1 ? (tag & 0xffff) >= 0x10 && (tag & 0xffff) <= 0xff && isPrintable(value, at + 8, length, 'LO') : dictionaryVr(tag) !== undefined;
+  return (tag >>> 16) % 2 === 0 || isPrintable(value, at + 8, length, 'LO');
 }
+
+/**
+ * Whether elements can be told from bytes that happen to read as one by its tag: of the standard, or a private creator, which
+ * comes before what is private (PS3.5, 7.8.1). Two letters and a length alone stand in every surface of some size.
+ */
+const isKnown = (tag: number): boolean => dictionaryVr(tag) !== undefined;
 
 function isChain(source: ByteSource, start: number, owner: number, encoding: Encoding): boolean {
   const header = newHeader();

@@ -81,3 +81,20 @@ test('small numbers behind each other are no elements', async (t) => {
     }
   }
 });
+
+test('two letters and a length among the bytes of fractions are no element, unless the tag before them is one of the standard', async (t) => {
+  const bench = new Bench(t);
+  const behind = coordinates(20);
+  const tags = { explicit: [[0x77, 0x99, 0x34, 0x12], [0x78, 0x99, 0x34, 0x12]], big: [[0x99, 0x77, 0x12, 0x34], [0x99, 0x78, 0x12, 0x34]] } as const;
+  for (const syntax of ['explicit', 'big'] as const) {
+    const length = syntax === 'big' ? [0, behind.length] : [behind.length, 0];
+    for (const tag of tags[syntax]) {
+      const value = Buffer.concat([coordinates(10), Buffer.from([...tag, 0x53, 0x48, ...length]), behind]);
+      const { result, bytes } = await bench.of([[0x00660016, 'OF', value]], rulesFor(), syntax);
+      assert.ok(result.kind === 'written' && bytes.includes(value.toString('latin1')), `${syntax} ${tag.join()}`);
+    }
+    const known = syntax === 'big' ? [0, 0x72, 0, 2] : [0x72, 0, 2, 0];
+    const swallowed = Buffer.concat([coordinates(10), Buffer.from([...known, 0x53, 0x48, ...length]), behind]);
+    assert.equal((await bench.of([[0x00660016, 'OF', swallowed]], rulesFor(), syntax)).result.kind, 'unreadable', syntax);
+  }
+});
