@@ -86,9 +86,12 @@ function technicalText(view: ElementView, { scheme, mentions }: UnlistedContext)
   return foreign || mentions(value) ? { kind: 'replace', value: dummy(view.tag, view.vr) } : upToControls(view, value);
 }
 
-/** A term as the standard has them (PS3.5, 6.2): people are named like some, NONE or PERFUSION, and these say nothing of them. */
-const TERM = /^[A-Z0-9 _]{0,16}$/;
-const TERMS = /^[A-Z0-9 _]{0,16}(?:\\[A-Z0-9 _]{0,16})*$/;
+/**
+ * A term as the standard has them (PS3.5, 6.2): people are named like some, NONE or PERFUSION, and these say nothing of them. One
+ * with digits may be the number of a patient.
+ */
+const TERM = /^[A-Z _]{0,16}$/;
+const TERMS = /^[A-Z _]{0,16}(?:\\[A-Z _]{0,16})*$/;
 /** Where people write what they like in capitals. */
 const BODY_PART = 0x00180015;
 

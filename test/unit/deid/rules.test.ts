@@ -137,6 +137,10 @@ test('what is written as a term and mentions a person of the file does not stay,
   assert.equal(find(result, 0x00180015), undefined);
   assert.equal(text(result, 0x00180022) ?? '', '');
   assert.equal(text(result, 0x00185100), 'HFS');
+  const numbered = deidentify(basic, ct(el(0x00100020, 'LO', 'MRN4711'), el(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\MRN4711'), el(0x00180022, 'CS', 'MRN4711'), el(0x00180023, 'CS', '3D')));
+  assert.equal(text(numbered, 0x00080008), 'ORIGINAL\\PRIMARY\\ANON');
+  assert.equal(text(numbered, 0x00180022) ?? '', '');
+  assert.equal(text(numbered, 0x00180023), '3D');
   const named = ct(el(0x00100010, 'PN', 'None^Perfusion'), el(0x00080008, 'CS', 'DERIVED\\PRIMARY\\PERFUSION\\NONE'));
   assert.equal(text(deidentify(basic, named), 0x00080008), 'DERIVED\\PRIMARY\\PERFUSION\\NONE');
 });
