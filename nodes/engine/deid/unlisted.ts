@@ -116,6 +116,19 @@ function numbers(view: ElementView): Action {
 /** Six letters and digits or more: where something else stood with the numbers, they are none. */
 const LETTERS = /[0-9A-Za-z ^.-]{6}/;
 
+/** Of more bytes than this, some read as a short word by chance. */
+const FEW = 256;
+const LONG_WORD = 12;
+
+/**
+ * Letters in a row that numbers hardly have: of a floating-point number in four bytes the highest may be a letter and the others are
+ * as good as random, of one in eight the two highest are none but in very large ones.
+ */
+function longestByChance({ vr, length = 0 }: ElementView): number {
+  if (length > FEW) return 20;
+  return swapUnit(vr) === 8 ? 10 : LONG_WORD;
+}
+
 /** Numbers of a known attribute: as many as it has (PS3.5, 6.4), since behind them anything may stand, and none that are letters. */
 function values(view: ElementView): Action {
   const unit = view.vr === 'AT' ? 4 : swapUnit(view.vr);
@@ -124,24 +137,23 @@ function values(view: ElementView): Action {
   const length = view.length ?? 0;
   const whole = Math.min(most * unit, length - length % unit);
   if (whole === 0) return byType(view);
-  if (isText(view.latin1())) return byType(view);
+  if (isText(view.latin1()) || readsAsWords(view.latin1(), longestByChance(view))) return byType(view);
   if (whole === length) return KEEP;
   const value = view.value().subarray(0, whole);
   return LETTERS.test(value.toString('latin1')) ? byType(view) : { kind: 'replace', value };
 }
 
 const ICC_PROFILE = 0x00282000;
-/** Of more bytes than this, some read as a short word by chance. */
-const FEW = 256;
-const LONG_WORD = 12;
 /** Pixel Data of the data set itself: the only bytes in which everything may occur. */
 const isPixels = (view: ElementView): boolean => view.path.length === 0 && view.tag >= 0x7fe00008 && view.tag <= 0x7fe00010;
 
-/** Whether bytes are words: of samples and of fractions, which read as anything in places, only where they are a text as a whole. */
+/** Whether bytes are words: of samples, which read as anything in places, only where they are a text as a whole. */
 function isWords(view: ElementView, named: string | undefined): boolean {
   if (isLong(view)) return false;
-  const anywhere = named === undefined || view.vr === 'OL' || view.vr === 'OV';
-  return isText(view.latin1()) || anywhere && readsAsWords(view.latin1(), (view.length ?? 0) <= FEW ? 10 : LONG_WORD);
+  const text = view.latin1();
+  if (isText(text)) return true;
+  if (named === undefined || view.vr === 'OL' || view.vr === 'OV') return readsAsWords(text, (view.length ?? 0) <= FEW ? 10 : LONG_WORD);
+  return (view.vr === 'OF' || view.vr === 'OD') && readsAsWords(text, longestByChance(view));
 }
 
 /** Bytes of an attribute that are not its own: of another kind of number, or words. */

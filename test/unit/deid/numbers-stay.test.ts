@@ -61,6 +61,16 @@ test('a text in the place of numbers, samples or coordinates goes, as letters of
   }
 });
 
+test('a word of many letters goes with the few numbers among which it stands, as where a length that lies has swallowed it', async (t) => {
+  const bench = new Bench(t);
+  for (const text of ['A\x1bZQWORTZQ0815\x1b$\x18\0', '\x13\0\x10\x10FD\x0c\0ZQWORTZQ081M']) {
+    for (const [name, tag, vr] of NUMBERS.filter(([, , own]) => ['FD', 'FL', 'OF'].includes(own))) {
+      const { bytes } = await bench.of([[tag, vr, Buffer.from(text, 'latin1')]], rulesFor());
+      assert.ok(!bytes.includes('ZQWORT'), `${name} ${JSON.stringify(text)}`);
+    }
+  }
+});
+
 test('small numbers behind each other are no elements', async (t) => {
   const bench = new Bench(t);
   const padding = Array.from({ length: 400 }, (_, n) => wave(0, 40, 7)(n));
