@@ -23,8 +23,10 @@ if (files.length === 0) throw new Error(`no tests in ${folders.join(', ')}`);
 
 let failed = 0;
 let skipped = 0;
+/** What a process still has to write when it is made to exit is lost, and with it the results of its last tests: so it waits at each write. */
+const WAITS_AT_WRITES = ['--import', 'data:text/javascript,process.stdout._handle?.setBlocking?.(true)'];
 // One that hangs, and what it has started, must not keep the run from its end.
-const stream = run({ files, concurrency: 2, timeout: 20 * 60_000, forceExit: true });
+const stream = run({ files, concurrency: 2, timeout: 20 * 60_000, forceExit: true, execArgv: WAITS_AT_WRITES });
 stream.on('test:fail', () => { failed += 1; });
 stream.on('test:pass', ({ skip, name }) => {
   if (skip === undefined || skip === false) return;
