@@ -164,9 +164,12 @@ export class Receiver implements AsyncDisposable {
   async stop(): Promise<void> {
     // The listener waits for what is being kept, and that may wait for a worker that has other things to do.
     const timer = setTimeout(() => { this.#stopped.abort(); }, STOP_GRACE);
-    await this.#listener.stop();
-    clearTimeout(timer);
-    this.#stopped.abort();
+    try {
+      await this.#listener.stop();
+    } finally {
+      clearTimeout(timer);
+      this.#stopped.abort();
+    }
     for (const opening of this.#studies.values()) {
       const [study] = await Promise.allSettled([opening]);
       if (study.status === 'fulfilled') clearTimeout(study.value.timer);

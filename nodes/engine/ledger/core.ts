@@ -61,6 +61,8 @@ const failingAt = ({ failingSince }: JobRow): number | undefined => (failingSinc
 
 type Phase = 'opening' | 'ready' | 'failed' | 'closed';
 
+type DiskFault = Extract<ErrorCode, 'DISK_FULL' | 'STORAGE_FAILED'>;
+
 export class LedgerCore {
   readonly folders: LedgerFolders;
   readonly jobs = new Map<JobId, LiveJob>();
@@ -70,8 +72,7 @@ export class LedgerCore {
   #client: StoreClient | undefined;
   #phase: Phase = 'opening';
   #failure: string | undefined;
-  /** Why nothing is taken in. */
-  #paused: 'DISK_FULL' | 'STORAGE_FAILED' | undefined;
+  #paused: DiskFault | undefined;
   #journal: ErrorCode | undefined;
   #telling = false;
   readonly #listeners = new Set<(status: LedgerStatus) => void>();
@@ -115,7 +116,7 @@ export class LedgerCore {
     client.onFailure((error) => { this.failed(error); });
     client.onJournal((failure) => {
       this.#journal = failure;
-      if (failure === 'DISK_FULL') this.diskFull = true;
+      if (failure === 'DISK_FULL') this.paused = 'DISK_FULL';
       this.changed();
     });
     this.changed();
@@ -138,28 +139,20 @@ export class LedgerCore {
 
   // ---------------------------------------------------------------------------------------------- state
 
-  get diskFull(): boolean {
-    return this.#paused !== undefined;
+  /** Why nothing is taken in: the disk is full, or away, where a person who looks for what fills it finds nothing. */
+  get paused(): DiskFault | undefined {
+    return this.#paused;
   }
 
-  set diskFull(full: boolean) {
-    this.#pause(full ? 'DISK_FULL' : undefined);
-  }
-
-  /** It has no room either, but a person who looks for what fills it finds nothing. */
-  diskAway(): void {
-    this.#pause('STORAGE_FAILED');
-  }
-
-  #pause(reason: 'DISK_FULL' | 'STORAGE_FAILED' | undefined): void {
-    if (this.#paused === reason) return;
-    this.#paused = reason;
+  set paused(fault: DiskFault | undefined) {
+    if (this.#paused === fault) return;
+    this.#paused = fault;
     this.changed();
   }
 
   /** Looks whether a failure is one of the disk, which pauses the intake; hands it on. */
   noticed(error: ExdicomError): ExdicomError {
-    if (error.code === 'DISK_FULL') this.diskFull = true;
+    if (error.code === 'DISK_FULL') this.paused = 'DISK_FULL';
     return error;
   }
 
@@ -170,7 +163,7 @@ export class LedgerCore {
       if (row.state === 'parked' || row.state === 'needs-password') parked += 1;
       else open += 1;
     }
-    const state = this.#phase === 'ready' && this.diskFull ? 'paused' : this.#phase;
+    const state = this.#phase === 'ready' && this.#paused !== undefined ? 'paused' : this.#phase;
     const reason = state === 'paused' ? this.#paused : this.#failure;
     return { state, open, parked, orphaned, quarantined: this.quarantined, ...(reason === undefined ? {} : { reason }), ...(this.#journal === undefined ? {} : { journal: this.#journal }) };
   }

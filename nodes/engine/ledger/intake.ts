@@ -81,9 +81,9 @@ export class IntakeDesk {
     // A disk that does not answer has no room either.
     const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
     // Nothing can be taken in at all: the ledger says so, and looks by itself whether that has changed.
-    if (free === Number.NEGATIVE_INFINITY) core.diskAway();
-    else if (free + this.#promised <= 0) core.diskFull = true;
-    if (core.diskFull || free < bytes * FACTOR) return 'space';
+    if (free === Number.NEGATIVE_INFINITY) core.paused = 'STORAGE_FAILED';
+    else if (free + this.#promised <= 0) core.paused = 'DISK_FULL';
+    if (core.paused !== undefined || free < bytes * FACTOR) return 'space';
     let parked = 0;
     for (const { row: { state } } of core.jobs.values()) if (state === 'parked' || state === 'needs-password') parked += 1;
     if (parked >= core.settings.maxParked) return 'parked';
@@ -93,7 +93,7 @@ export class IntakeDesk {
   /** Whether only what is taken in just now leaves too little room for it. */
   async #fitsLater(bytes: number): Promise<boolean> {
     const free = await this.freeBytes().catch(() => Number.NEGATIVE_INFINITY);
-    return !this.#core.diskFull && free + this.#promised >= bytes * FACTOR;
+    return this.#core.paused === undefined && free + this.#promised >= bytes * FACTOR;
   }
 
   async take(intake: Intake, signal: AbortSignal): Promise<Taken> {

@@ -253,7 +253,7 @@ export class Replay {
 
   async #sendNext(): Promise<boolean> {
     // On a full disk one at a time goes on: it may be the one that makes room.
-    const slots = this.#core.diskFull ? 1 : this.#core.settings.slots;
+    const slots = this.#core.paused !== undefined ? 1 : this.#core.settings.slots;
     if (this.#suspectAlone() !== undefined || this.running() >= slots) return false;
     const waiting = this.#waiting();
     const job = waiting.find(({ row }) => row.crashes > 0) ?? waiting[0];

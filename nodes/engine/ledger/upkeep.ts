@@ -54,8 +54,8 @@ export class Upkeep {
   }
 
   async hasSpaceAgain(): Promise<boolean> {
-    if (!this.#core.diskFull || (await this.#desk.freeBytes()) <= 0) return false;
-    this.#core.diskFull = false;
+    if (this.#core.paused === undefined || (await this.#desk.freeBytes()) <= 0) return false;
+    this.#core.paused = undefined;
     return true;
   }
 

@@ -58,6 +58,13 @@ class Inbox {
     for (let times = 0; times < 3; times += 1) await this.watcher.look();
   }
 
+  /** The job of a file that is dropped in. */
+  async take(name: string, content: string): Promise<JobToken> {
+    await writeFile(join(this.inbox, name), content);
+    await this.look();
+    return this.next();
+  }
+
   /** The next job that is sent. */
   async next(): Promise<JobToken> {
     await until(() => this.sent.length > 0);
@@ -82,9 +89,7 @@ describe('a watched folder, operated by a person', () => {
   it('leaves the archive of a cancelled job where it is, also after a restart, until it is changed', async () => {
     await using bench = await Bench.open();
     const inbox = await Inbox.open(bench);
-    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
-    await inbox.look();
-    const token = await inbox.next();
+    const token = await inbox.take('a.zip', 'one');
     await bench.ledger.cancel(token.id, 'X');
     await inbox.closed(token);
     await inbox.look();
@@ -207,9 +212,7 @@ describe('a watched folder, operated by a person', () => {
   it('says that the original is gone where somebody took it away or changed it before it could be moved', async () => {
     await using bench = await Bench.open();
     const inbox = await Inbox.open(bench);
-    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
-    await inbox.look();
-    const token = await inbox.next();
+    const token = await inbox.take('a.zip', 'one');
     await inbox.complete(token);
     await rm(join(bench.ledger.folders.done, token.name, 'a.zip'));
     await assert.rejects(bench.ledger.sendAgain(token.id), { code: 'SOURCE_GONE' });
@@ -243,9 +246,7 @@ describe('a watched folder, operated by a person', () => {
   it('takes a new file of the name of one that was moved away, also where its job could not end before a restart', { skip: mountMissing() }, async () => {
     await using bench = await Bench.open();
     const inbox = await Inbox.open(bench);
-    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
-    await inbox.look();
-    const token = await inbox.next();
+    const token = await inbox.take('a.zip', 'one');
     const files = await bench.prepare(token, await bench.extract(token, ['1.1#a']));
     // Temporary files that cannot be removed for a while.
     const busy = await bench.ledger.stageFolder(token.id, 'busy');
@@ -267,9 +268,7 @@ describe('a watched folder, operated by a person', () => {
   it('moves an original that was only touched', async () => {
     await using bench = await Bench.open();
     const inbox = await Inbox.open(bench);
-    await writeFile(join(inbox.inbox, 'a.zip'), 'one');
-    await inbox.look();
-    const token = await inbox.next();
+    const token = await inbox.take('a.zip', 'one');
     await chmod(join(inbox.inbox, 'a.zip'), 0o600);
     await inbox.complete(token);
     assert.deepEqual(await names(bench.ledger.folders.done), [token.name, join(token.name, 'a.zip')]);

@@ -6,14 +6,44 @@ import { describe, it } from 'node:test';
 import { ExdicomError } from '../../../nodes/engine/errors';
 import { fingerprint } from '../../../nodes/engine/folder/candidates';
 import { FolderWatcher } from '../../../nodes/engine/folder/watch';
+import type { TakenAs } from '../../../nodes/engine/folder/watch';
 import type { Job, JobSource, Ledger, Reason } from '../../../nodes/engine/ledger/ledger-types';
+import type { JobId } from '../../../nodes/engine/model';
 import { FolderSource } from '../../../nodes/folder-in/folder-source';
 import { StatusLine } from '../../../nodes/runtime/status';
 import { FakeNode } from '../../support/fake-node';
 
 const { signal } = new AbortController();
 
-type Made = { readonly source: FolderSource; readonly taken: string[]; readonly watcher: FolderWatcher };
+interface Made {
+  readonly source: FolderSource;
+  readonly taken: string[];
+  readonly watcher: FolderWatcher;
+}
+
+/** A ledger as far as a source uses it, with the sources that are attached to it. */
+function ledgerOf(origins: Ledger['origins']): { readonly ledger: Ledger; readonly sources: JobSource[] } {
+  const sources: JobSource[] = [];
+  const attachSource = (source: JobSource): Disposable => {
+    sources.push(source);
+    return { [Symbol.dispose]: () => undefined };
+  };
+  return { ledger: { origins, attachSource } as unknown as Ledger, sources };
+}
+
+/** A node that watches `inbox`, with `done` and `failed` in `folder`. */
+async function node(ledger: Ledger, folder: string, inbox: string, as: TakenAs): Promise<Made> {
+  const taken: string[] = [];
+  const source = new FolderSource({
+    ledger, folder: inbox, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
+  });
+  const watcher = new FolderWatcher({ folder: inbox, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
+    whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
+    take: ({ roots }) => { taken.push(...roots); return Promise.resolve(as); },
+  });
+  await source.start(watcher, signal);
+  return { source, taken, watcher };
+}
 
 describe('two nodes that watch one folder', () => {
   it('both take a file of the same name again when its job has closed', async () => {
@@ -24,24 +54,8 @@ describe('two nodes that watch one folder', () => {
       await mkdir(inbox);
       const study = join(inbox, 'study.zip');
       await writeFile(study, 'x');
-      const sources: JobSource[] = [];
-      const ledger = {
-        origins: () => Promise.resolve([]),
-        attachSource: (source: JobSource) => { sources.push(source); return { [Symbol.dispose]: () => undefined }; },
-      } as unknown as Ledger; // what a source uses of it
-      const make = async (): Promise<Made> => {
-        const taken: string[] = [];
-        const source = new FolderSource({
-          ledger, folder: inbox, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
-        });
-        const watcher = new FolderWatcher({ folder: inbox, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
-          whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
-          take: ({ roots }) => { taken.push(...roots); return Promise.resolve('duplicate'); },
-        });
-        await source.start(watcher, signal);
-        return { source, taken, watcher };
-      };
-      both.push(await make(), await make());
+      const { ledger, sources } = ledgerOf(() => Promise.resolve([]));
+      for (let n = 0; n < 2; n += 1) both.push(await node(ledger, folder, inbox, 'duplicate'));
       const look = async (): Promise<void> => { for (const { watcher } of both) for (let n = 0; n < 2; n += 1) await watcher.look(); };
       await look();
       const origin = { kind: 'files' as const, roots: [study], fingerprint: await fingerprint('files', [study], signal) };
@@ -63,25 +77,17 @@ describe('the node of a folder, started while an original is moved away', () => 
   it('holds nothing for it when that has ended before the ledger has answered', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'exdicom-source-'));
     const study = join(folder, 'study.zip');
-    const taken: string[] = [];
-    const watcher = new FolderWatcher({ folder, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
-      whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
-      take: ({ roots }) => { taken.push(...roots); return Promise.resolve('job'); },
-    });
+    let made: Made | undefined;
     try {
       await writeFile(study, 'x');
       const origin = { kind: 'files' as const, roots: [study], fingerprint: 'of the one before' };
-      const answers = [[{ job: 'j', origin }], []];
-      const ledger = { origins: () => Promise.resolve(answers.shift() ?? []), attachSource: () => ({ [Symbol.dispose]: () => undefined }) } as unknown as Ledger; // what a source uses of it
-      const source = new FolderSource({
-        ledger, folder, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
-      });
-      await source.start(watcher, signal);
+      const answers = [[{ job: 'j' as JobId, origin }], []];
+      const { source, taken, watcher } = made = await node(ledgerOf(() => Promise.resolve(answers.shift() ?? [])).ledger, folder, folder, 'job');
       for (let n = 0; n < 2; n += 1) await watcher.look();
       assert.deepEqual(taken, [study]);
       source.close();
     } finally {
-      await watcher.stop();
+      await made?.watcher.stop();
       await rm(folder, { recursive: true, force: true });
     }
   });
@@ -95,23 +101,8 @@ describe('the node of a folder, replaced while an original is moved away', () =>
       await mkdir(study, { recursive: true });
       await writeFile(join(study, 'IM1'), 'x');
       const origin = { kind: 'folder' as const, roots: [study], fingerprint: await fingerprint('folder', [study], signal) };
-      const sources: JobSource[] = [];
-      const ledger = {
-        origins: () => Promise.resolve([{ job: 'j', origin }]),
-        attachSource: (source: JobSource) => { sources.push(source); return { [Symbol.dispose]: () => undefined }; },
-      } as unknown as Ledger; // what a source uses of it
-      const make = async (): Promise<{ source: FolderSource; taken: string[]; watcher: FolderWatcher }> => {
-        const taken: string[] = [];
-        const source = new FolderSource({
-          ledger, folder: inbox, done: join(folder, 'done'), failed: join(folder, 'failed'), deletes: false, issuer: '', status: new StatusLine(new FakeNode().asNode()), send: () => undefined,
-        });
-        const watcher = new FolderWatcher({ folder: inbox, interval: 60_000, subfolders: true, stable: 0, maxWait: 0, exclude: [] }, {
-          whole: () => Promise.resolve(true), room: () => Promise.resolve(true), looked: () => undefined,
-          take: ({ roots }) => { taken.push(...roots); return Promise.resolve('job'); },
-        });
-        await source.start(watcher, signal);
-        return { source, taken, watcher };
-      };
+      const { ledger, sources } = ledgerOf(() => Promise.resolve([{ job: 'j' as JobId, origin }]));
+      const make = (): Promise<Made> => node(ledger, folder, inbox, 'job');
       const job = { id: 'j', name: 'folder-in 0001' } as Job;
       const reason = {} as Reason;
 
